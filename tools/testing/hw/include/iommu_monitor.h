@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR GPL-2.0-or-later */
+/*
+ * iommu-monitor: what the IOMMU models did, and knobs to make them misbehave
+ *
+ * A PCI function that is never assigned; tests map its BAR0 through sysfs
+ * (resource0).  Little endian.  Documented in tools/testing/hw/README.rst.
+ */
+#ifndef IOMMU_MONITOR_H
+#define IOMMU_MONITOR_H
+
+#define IMON_VENDOR_ID		0x1b36
+#define IMON_DEVICE_ID		0x11ea
+
+#define IMON_ID			0x000	/* ro, 32: IMON_ID_VALUE */
+#define IMON_ID_VALUE		0x314e4f4d	/* "MON1" */
+#define IMON_MODES		0x008	/* ro, 64: IOMMU_MON_MODE_* */
+#define IMON_ICOUNT		0x010	/* ro, 64: guest instructions so far */
+/* 1 if -icount is on, else ICOUNT reads 0 */
+#define IMON_ICOUNT_VALID	0x018	/* ro, 32 */
+
+/* Counter query: write the three selectors, read the sum of what matches. */
+#define IMON_SEL_EVENT		0x020	/* rw, 32: IOMMU_MON_EV_* */
+#define IMON_SEL_SID		0x024	/* rw, 32: bus << 8 | devfn, or ANY */
+#define IMON_SEL_PASID		0x028	/* rw, 32: pasid, NONE or ANY */
+#define IMON_SEL_ANY		0xffffffffu
+#define IMON_SEL_NONE		0xfffffffeu
+#define IMON_COUNT		0x030	/* ro, 64 */
+#define IMON_CLEAR		0x038	/* wo, 32: all counters to 0 */
+
+/* Knobs; all 0 after reset of the machine */
+#define IMON_IGNORE_VTD		0x040	/* rw, 64: bit T ignores type T */
+#define IMON_IGNORE_SMMU	0x048	/* rw, 64: index to IGNORE_SMMU_ON */
+#define IMON_IGNORE_SMMU_ON	0x050	/* rw, 32: that opcode is ignored */
+#define IMON_INV_TIMEOUT	0x054	/* rw, 32: SID | 1 << 31, or 0 */
+#define IMON_DMA_HOLD		0x058	/* rw, 32: 1 holds all DMA */
+#define IMON_UNPLUG		0x05c	/* wo, 32: SID; surprise removal */
+
+/* Events.  0x000 + T: VT-d invalidation descriptor of type T executed */
+#define IOMMU_MON_EV_VTD(t)	(0x000 + (t))
+#define IOMMU_MON_VTD_CC	0x1
+#define IOMMU_MON_VTD_IOTLB	0x2
+#define IOMMU_MON_VTD_DTLB	0x3
+#define IOMMU_MON_VTD_IEC	0x4
+#define IOMMU_MON_VTD_WAIT	0x5
+#define IOMMU_MON_VTD_PIOTLB	0x6
+#define IOMMU_MON_VTD_PC	0x7
+#define IOMMU_MON_VTD_PDTLB	0x8
+/* 0x100 + opcode: SMMUv3 command */
+#define IOMMU_MON_EV_SMMU(op)	(0x100 + (op))
+#define IOMMU_MON_EV_TRANS	0x200	/* untranslated accesses */
+#define IOMMU_MON_EV_ATS	0x201	/* translation requests */
+#define IOMMU_MON_EV_WALK	0x202	/* page-table walks */
+#define IOMMU_MON_EV_HIT	0x203	/* served by the IOTLB */
+/* raised = recorded + collapsed + lost */
+#define IOMMU_MON_EV_F_RAISED	0x210
+#define IOMMU_MON_EV_F_RECORDED	0x211
+#define IOMMU_MON_EV_F_COLLAPSED 0x212
+#define IOMMU_MON_EV_F_LOST	0x213
+#define IOMMU_MON_EV_IQE	0x220	/* invalidation queue errors */
+#define IOMMU_MON_EV_ITE	0x221	/* invalidation time-outs */
+
+#define IOMMU_MON_MODE_STRICT	(1ull << 0)
+#define IOMMU_MON_MODE_NESTING	(1ull << 1)
+#define IOMMU_MON_MODE_ATS	(1ull << 2)
+#define IOMMU_MON_MODE_ICOUNT	(1ull << 3)
+
+#endif

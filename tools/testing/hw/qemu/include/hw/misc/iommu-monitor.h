@@ -1,0 +1,29 @@
+/*
+ * What the IOMMU models tell the monitor, and ask it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef HW_MISC_IOMMU_MONITOR_H
+#define HW_MISC_IOMMU_MONITOR_H
+
+/* Event numbers: IOMMU_MON_EV_* of the register header. */
+#define IOMMU_MON_ANY UINT32_MAX         /* this event has no such tag */
+
+/* Count one event; @sid and @pasid are IOMMU_MON_ANY where they have none. */
+void iommu_mon_count(uint32_t event, uint32_t sid, uint32_t pasid);
+
+/* True: the model must pretend to execute this VT-d descriptor type. */
+bool iommu_mon_ignore_vtd(uint32_t type);
+/* True: the same for an SMMUv3 command opcode. */
+bool iommu_mon_ignore_smmu(uint32_t opcode);
+/* True: the next device-TLB invalidation is to time out. */
+bool iommu_mon_inv_timeout(uint32_t sid);
+/* True: DMA of every device is to wait until iommu_mon_dma_held() is false. */
+bool iommu_mon_dma_held(void);
+/* Called when DMA is released; @opaque identifies the registration. */
+void iommu_mon_add_release_cb(void (*cb)(void *opaque), void *opaque);
+void iommu_mon_del_release_cb(void (*cb)(void *opaque), void *opaque);
+/* The models report what is in force, IOMMU_MON_MODE_*. */
+void iommu_mon_set_modes(uint64_t modes);
+
+#endif
