@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * Nested translation and PASIDs on the VFIO type1 container
+ *
+ * See Documentation/userspace-api/vfio-nesting.rst.
+ *
+ * Rules for every structure that user space passes in: @argsz is the size of
+ * the structure as the caller knows it.  EINVAL if it is smaller than the
+ * size defined here, if a flag is unknown or a reserved field is not zero.
+ * A larger structure, up to one page, is accepted if all that is not known
+ * here is zero; else E2BIG.
+ */
+#ifndef _UAPI_LINUX_VFIO_NESTING_H
+#define _UAPI_LINUX_VFIO_NESTING_H
+
+#include <linux/types.h>
+#include <linux/ioctl.h>
+#include <linux/vfio.h>
+
+/*
+ * VFIO_CHECK_EXTENSION: 1 where the ioctls below exist.  Whether the attached
+ * devices can use them is in the capability of VFIO_IOMMU_GET_INFO.
+ */
+#define VFIO_TYPE1_NESTING_API		64
+
+#ifndef VFIO_TYPE1_NESTING_IOMMU
+#define VFIO_TYPE1_NESTING_IOMMU	6
+#endif
+
+/*
+ * Formats of vendor data.  A format fixes the layout and the length of what a
+ * bind and an invalidation entry point to, and of the hardware information.
+ *
+ * VTD_S1: struct iommu_hwpt_vtd_s1, struct iommu_hwpt_vtd_s1_invalidate and
+ * struct iommu_hw_info_vtd of <linux/iommufd.h>.
+ */
+#define VFIO_NESTING_FORMAT_NONE	0
+#define VFIO_NESTING_FORMAT_VTD_S1	1
+
+/* What a format can do with the devices attached to this container. */
+#define VFIO_NESTING_FEATURE_PASID_ALLOC	(1U << 0)
+#define VFIO_NESTING_FEATURE_BIND_GUEST_PASID	(1U << 1)
+#define VFIO_NESTING_FEATURE_CACHE_INVALIDATE	(1U << 3)
+
+/**
+ * struct vfio_nesting_format - One format and its features
+ * @format: VFIO_NESTING_FORMAT_*
+ * @features: VFIO_NESTING_FEATURE_* that work for this format
+ * @required: those of @features that the VMM must use to be correct
+ * @__reserved: 0
+ */
+struct vfio_nesting_format {
+	__u32	format;
+	__u32	features;
+	__u32	required;
+	__u32	__reserved;
+};
+
+/*
+ * Capability of VFIO_IOMMU_GET_INFO.  Present only in a container of type
+ * VFIO_TYPE1_NESTING_IOMMU with a device attached, and never with an empty
+ * list.
+ */
+#define VFIO_IOMMU_TYPE1_INFO_CAP_NESTING	4
+
+/**
+ * struct vfio_iommu_type1_info_cap_nesting - What nesting offers here
+ * @header: id VFIO_IOMMU_TYPE1_INFO_CAP_NESTING, version 1
+ * @flags: VFIO_NESTING_INFO_*
+ * @nr_formats: entries in @formats, at least 1
+ * @pasid_quota: PASIDs that VFIO_IOMMU_PASID_REQUEST gives this container
+ * @pasid_used: PASIDs that it holds now
+ * @max_bindings: bindings (device, PASID) this container may have
+ * @nr_bindings: bindings it has now
+ * @msi_start: first address of the MSI window
+ * @msi_size: its size in bytes, 0 where there is none
+ * @formats: the formats, in no particular order
+ */
+struct vfio_iommu_type1_info_cap_nesting {
+	struct vfio_info_cap_header header;
+	__u32	flags;
+/*
+ * Stage 2 cannot hold read-only maps: VFIO_IOMMU_MAP_DMA without
+ * VFIO_DMA_MAP_FLAG_WRITE fails with EINVAL in this container.
+ */
+#define VFIO_NESTING_INFO_NO_RO_MAPS	(1U << 0)
+	__u32	nr_formats;
+	__u32	pasid_quota;
+	__u32	pasid_used;
+	__u32	max_bindings;
+	__u32	nr_bindings;
+	__aligned_u64 msi_start;
+	__aligned_u64 msi_size;
+	struct vfio_nesting_format formats[];
+};
+
+/**
+ * struct vfio_iommu_type1_pasid_request - VFIO_IOMMU_PASID_REQUEST
+ * @argsz: user filled size of this structure
+ * @flags: one of VFIO_PASID_REQUEST_ALLOC and VFIO_PASID_REQUEST_FREE
+ * @min: first PASID of the range, at least 1
+ * @max: last PASID of the range
+ *
+ * Only for those who need a number that is unique on the host: any PASID
+ * below the width of a device may be bound without it.
+ *
+ * ALLOC returns a PASID of the range.  FREE gives back all that this
+ * container holds in the range and returns 0, also if that is none.  The
+ * container is the owner; what it holds when it is closed is freed.  One
+ * that is still bound is given back with its last binding.
+ *
+ * Return: ALLOC: a PASID; FREE: 0; else -1 with errno
+ * * EINVAL	flags not exactly one, min > max, min 0, max over 20 bits
+ * * EOPNOTSUPP	no format of this container has PASID_ALLOC
+ * * EDQUOT	ALLOC: the quota is used up
+ * * ENOSPC	ALLOC: no free PASID in the range
+ * * ENODEV	no device is attached
+ */
+struct vfio_iommu_type1_pasid_request {
+	__u32	argsz;
+	__u32	flags;
+#define VFIO_PASID_REQUEST_ALLOC	(1U << 0)
+#define VFIO_PASID_REQUEST_FREE		(1U << 1)
+	__u32	min;
+	__u32	max;
+};
+
+#define VFIO_IOMMU_PASID_REQUEST	_IO(VFIO_TYPE, VFIO_BASE + 22)
+
+/**
+ * struct vfio_iommu_type1_bind - VFIO_IOMMU_BIND
+ * @argsz: user filled size of this structure
+ * @flags: VFIO_BIND_FLAG_*
+ * @op: VFIO_BIND_OP_*
+ * @target: VFIO_BIND_TARGET_*
+ * @pasid: for GUEST_PASID: the PASID; 0 is requests without PASID
+ * @group_fd: with VFIO_BIND_FLAG_GROUP: a group of this container; else 0
+ * @format: OP_BIND: VFIO_NESTING_FORMAT_* of @data; else 0
+ * @data_len: OP_BIND: the length the format demands; else 0
+ * @data_uptr: OP_BIND: the format's bind data; else 0
+ *
+ * BIND makes a stage-1 table of the guest translate, nested on the mappings
+ * of this container.  What was bound there is replaced; if BIND fails it
+ * stays.  UNBIND: requests with that PASID are blocked; requests without
+ * PASID go through stage 2 alone.  BLOCK: the requests are blocked, those
+ * without PASID too.  BLOCK of a PASID is UNBIND, but not an error where
+ * nothing is bound.
+ *
+ * Without VFIO_BIND_FLAG_GROUP all groups of the container are meant, all or
+ * nothing.
+ *
+ * Return: 0, or -1 with errno
+ * * EINVAL	unknown flag, op, target; a field that must be 0; bad data
+ * * EBADF	@group_fd is no file
+ * * ENOENT	the group is not in this container; UNBIND: not bound
+ * * ENODEV	no group is attached
+ * * EOPNOTSUPP	@format or @target is not what this IOMMU has
+ * * ERANGE	@pasid is beyond what the device supports
+ * * ENOSPC	too many bindings, or no domain id left
+ * * EBUSY	the PASID is freed but still in use
+ */
+struct vfio_iommu_type1_bind {
+	__u32	argsz;
+	__u32	flags;
+#define VFIO_BIND_FLAG_GROUP		(1U << 0)
+	__u32	op;
+#define VFIO_BIND_OP_BIND		0
+#define VFIO_BIND_OP_UNBIND		1
+#define VFIO_BIND_OP_BLOCK		2
+	__u32	target;
+#define VFIO_BIND_TARGET_GUEST_PASID	0
+	__u32	pasid;
+	__s32	group_fd;
+	__u32	format;
+	__u32	data_len;
+	__aligned_u64 data_uptr;
+};
+
+#define VFIO_IOMMU_BIND			_IO(VFIO_TYPE, VFIO_BASE + 23)
+
+/**
+ * struct vfio_iommu_type1_cache_invalidate - VFIO_IOMMU_CACHE_INVALIDATE
+ * @argsz: user filled size of this structure
+ * @flags: VFIO_INVALIDATE_FLAG_*
+ * @target: VFIO_INVALIDATE_TARGET_*
+ * @pasid: TARGET_PASID: whose translations; else 0
+ * @group_fd: with VFIO_INVALIDATE_FLAG_GROUP: a group of this container
+ * @format: VFIO_NESTING_FORMAT_* of the entries
+ * @entry_len: bytes from one entry to the next, at least the format's length
+ * @entry_num: in: number of entries, at least 1; out: how many were done
+ * @entry_uptr: the entries
+ *
+ * The IOTLB and, where the device has one that is enabled, the device TLB no
+ * longer hold what the entries name when this returns.
+ *
+ * TARGET_PASID: each entry for the binding of @pasid.  TARGET_ALL: each entry
+ * for every binding.  Both in all groups of the container or in the one of
+ * @group_fd.  Does not wait for a VFIO_IOMMU_MAP_DMA of another thread.
+ *
+ * Return: 0, or -1 with errno; @entry_num is written in both cases once the
+ * arguments were accepted, and counts the entries done for all bindings
+ * * EINVAL	unknown flag, target; @entry_num 0 or over 65536; bad entry
+ * * EBADF	@group_fd is no file
+ * * ENOENT	the group is not in this container; nothing is bound there
+ * * EOPNOTSUPP	@format is not what is bound there, unknown flag in an entry
+ * * EIO	the hardware did not complete the invalidation
+ */
+struct vfio_iommu_type1_cache_invalidate {
+	__u32	argsz;
+	__u32	flags;
+#define VFIO_INVALIDATE_FLAG_GROUP	(1U << 0)
+	__u32	target;
+#define VFIO_INVALIDATE_TARGET_PASID	0
+#define VFIO_INVALIDATE_TARGET_ALL	1
+	__u32	pasid;
+	__s32	group_fd;
+	__u32	format;
+	__u32	entry_len;
+	__u32	entry_num;
+	__aligned_u64 entry_uptr;
+};
+
+#define VFIO_IOMMU_CACHE_INVALIDATE	_IO(VFIO_TYPE, VFIO_BASE + 24)
+
+/**
+ * struct vfio_device_feature_nesting - VFIO_DEVICE_FEATURE_NESTING (GET)
+ * @flags: VFIO_DEVICE_NESTING_*
+ * @pasid_bits: width of the device's PASIDs, 0: none
+ * @format: VFIO_NESTING_FORMAT_* of @hw_info
+ * @hw_info_len: in: bytes of room at @hw_info_uptr; out: what the format has
+ * @hw_info_uptr: where to write it, cut at the room; may be 0 with room 0
+ *
+ * ENOTTY where the device is not behind an IOMMU that can nest.
+ */
+struct vfio_device_feature_nesting {
+	__u32	flags;
+#define VFIO_DEVICE_NESTING_PASID_EXEC	(1U << 0)
+#define VFIO_DEVICE_NESTING_PASID_PRIV	(1U << 1)
+#define VFIO_DEVICE_NESTING_ATS		(1U << 2)
+	__u32	pasid_bits;
+	__u32	format;
+	__u32	hw_info_len;
+	__aligned_u64 hw_info_uptr;
+};
+
+#define VFIO_DEVICE_FEATURE_NESTING	64
+
+#endif /* _UAPI_LINUX_VFIO_NESTING_H */
