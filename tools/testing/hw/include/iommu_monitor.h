@@ -31,9 +31,19 @@
 #define IMON_IGNORE_VTD		0x040	/* rw, 64: bit T ignores type T */
 #define IMON_IGNORE_SMMU	0x048	/* rw, 64: index to IGNORE_SMMU_ON */
 #define IMON_IGNORE_SMMU_ON	0x050	/* rw, 32: that opcode is ignored */
-#define IMON_INV_TIMEOUT	0x054	/* rw, 32: SID | 1 << 31, or 0 */
+/*
+ * The next device-TLB invalidation of this SID times out; it clears itself
+ * when it was used, unless sticky
+ */
+#define IMON_INV_TIMEOUT	0x054	/* rw, 32: SID | flags, or 0 */
+#define IMON_INV_TIMEOUT_ARMED	(1u << 31)
+#define IMON_INV_TIMEOUT_STICKY	(1u << 30)
 #define IMON_DMA_HOLD		0x058	/* rw, 32: 1 holds all DMA */
-#define IMON_UNPLUG		0x05c	/* wo, 32: SID; surprise removal */
+/*
+ * Surprise removal of the slot this SID sits in.  Reads what became of the
+ * last one: 1 removed, 0 no such function or not in a hotplug slot
+ */
+#define IMON_UNPLUG		0x05c	/* rw, 32: SID */
 
 /* Events.  0x000 + T: VT-d invalidation descriptor of type T executed */
 #define IOMMU_MON_EV_VTD(t)	(0x000 + (t))

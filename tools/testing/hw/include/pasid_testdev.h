@@ -27,15 +27,15 @@
 #define PTD_STATUS_PRI		(1u << 4)
 #define PTD_STATUS_BUSMASTER	(1u << 5)
 #define PTD_CTRL		0x010	/* rw, 32 */
-#define PTD_CTRL_RESET		(1u << 0)	/* reads 0; as FLR, BAR kept */
+#define PTD_CTRL_RESET		(1u << 0)	/* reads 0; FLR, config kept */
 #define PTD_CTRL_HOLD		(1u << 1)	/* no DMA starts while set */
 
 /* Counters, ro, 64 bit; cleared by reset */
-#define PTD_CNT_DESC		0x100	/* descriptors accepted */
+#define PTD_CNT_DESC		0x100	/* descriptors found valid */
 #define PTD_CNT_REJECTED	0x108	/* descriptors refused, any reason */
 #define PTD_CNT_DROPPED		0x110	/* submitted to a full or off queue */
-#define PTD_CNT_READS		0x118	/* translated reads issued */
-#define PTD_CNT_WRITES		0x120	/* translated writes issued */
+#define PTD_CNT_READS		0x118	/* reads done, one a page */
+#define PTD_CNT_WRITES		0x120	/* writes done, one a page */
 #define PTD_CNT_FAULTS		0x128	/* accesses the IOMMU refused */
 #define PTD_CNT_ATS_REQ		0x130	/* translation requests */
 #define PTD_CNT_ATS_HIT		0x138	/* accesses served by the device TLB */
@@ -45,7 +45,7 @@
 /* Queue q */
 #define PTD_QUEUE(q)		(0x1000 * (1 + (q)))
 #define PTD_Q_CTRL		0x000	/* rw, 32 */
-#define PTD_Q_CTRL_ENABLE	(1u << 0)
+#define PTD_Q_CTRL_ENABLE	(1u << 0)	/* clearing it aborts all */
 #define PTD_Q_CTRL_RELEASE	(1u << 1)	/* reads 0: ends a HOLD op */
 #define PTD_Q_STATUS		0x004	/* ro, 32 */
 #define PTD_Q_STATUS_BUSY	(1u << 0)	/* a descriptor is in flight */
@@ -55,8 +55,10 @@
 #define PTD_Q_DESC		0x040	/* rw, 64 bytes: struct ptd_desc */
 /*
  * The completions of a queue, oldest first, whether or not a record was
- * written to memory; 256 are kept.
+ * written to memory; 256 are kept.  A descriptor that is refused as malformed
+ * is only found here: nothing it says is trusted, so no record is written.
  */
+#define PTD_CPL_DEPTH		256
 #define PTD_Q_CPL_COUNT		0x080	/* ro, 32 */
 #define PTD_Q_CPL_POP		0x084	/* wo, 32: drop the oldest */
 #define PTD_Q_CPL_LOST		0x088	/* ro, 32: pushed out unread */
@@ -66,15 +68,16 @@
 #define PTD_OP_MEMMOVE		1	/* src, dst, len */
 #define PTD_OP_FILL		2	/* dst, len, imm: 8-byte pattern */
 #define PTD_OP_COMPARE		3	/* src, dst, len; result: offset */
-#define PTD_OP_CRC32		4	/* src, len, imm: seed; result */
+#define PTD_OP_CRC32		4	/* src, len, imm: seed; as zlib */
 #define PTD_OP_FETCHADD		5	/* dst, imm; len 8; result: old value */
-#define PTD_OP_DRAIN		6	/* completes after all before it */
+#define PTD_OP_DRAIN		6	/* waits for all before it, any queue */
 #define PTD_OP_HOLD		7	/* the queue waits for RELEASE */
 #define PTD_OP_MAX		7
 
 #define PTD_F_RECORD		(1u << 0)	/* write a completion record */
 #define PTD_F_IRQ		(1u << 1)	/* then MSI-X, vector = queue */
-#define PTD_F_EXEC		(1u << 2)	/* reads ask for execute */
+/* These two need a PASID, and their enable in the PASID capability */
+#define PTD_F_EXEC		(1u << 2)	/* reads of ops 1, 3, 4: execute */
 #define PTD_F_PRIV		(1u << 3)	/* privileged mode requested */
 #define PTD_F_NO_ATS		(1u << 4)	/* untranslated even if ATS on */
 #define PTD_F_ALL		0x1fu
@@ -107,11 +110,16 @@ struct ptd_record {
 	uint32_t	status;		/* PTD_ST_*, never 0 */
 };
 
+/*
+ * The checks are made in this order, the first that fails counts: BAD_OP,
+ * BAD_RSVD, BAD_FLAGS (unknown bits), BAD_PASID, BAD_FLAGS (EXEC, PRIV),
+ * BAD_LEN, BAD_ALIGN.  Operands that an op does not use are ignored.
+ */
 #define PTD_ST_OK		1
 #define PTD_ST_BAD_OP		2
 #define PTD_ST_BAD_FLAGS	3
 #define PTD_ST_BAD_LEN		4	/* 0, over MAX_LEN, or wraps */
-#define PTD_ST_BAD_ALIGN	5
+#define PTD_ST_BAD_ALIGN	5	/* record, or dst of FETCHADD */
 #define PTD_ST_BAD_PASID	6	/* invalid bits, or PASID is off */
 #define PTD_ST_BAD_RSVD		7
 #define PTD_ST_READ_FAULT	8	/* fault_addr is valid */
@@ -119,6 +127,7 @@ struct ptd_record {
 #define PTD_ST_MISMATCH		10
 #define PTD_ST_RECORD_FAULT	11	/* only in PTD_Q_CPL */
 #define PTD_ST_NO_BUSMASTER	12
+#define PTD_ST_BUS_ERROR	13	/* translated, but nothing is there */
 
 /* BAR2: MSI-X, a vector for each queue */
 

@@ -6,7 +6,9 @@
 #ifndef HW_MISC_IOMMU_MONITOR_H
 #define HW_MISC_IOMMU_MONITOR_H
 
-/* Event numbers: IOMMU_MON_EV_* of the register header. */
+/* IOMMU_MON_EV_*, IOMMU_MON_MODE_* */
+#include "hw/misc/iommu-monitor-regs.h"
+
 #define IOMMU_MON_ANY UINT32_MAX         /* this event has no such tag */
 
 /* Count one event; @sid and @pasid are IOMMU_MON_ANY where they have none. */

@@ -1,0 +1,1 @@
+../../../../include/iommu_monitor.h

@@ -1,0 +1,1 @@
+../../../../include/pasid_testdev.h
