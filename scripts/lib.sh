@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What the scripts share.  Source it from a bash script that sits in scripts/
+# or anywhere below the checkout.
+
+set -euo pipefail
+export LC_ALL=C
+umask 022
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/versions
+. "$top/scripts/versions"
+
+build=$top/build
+logs=$build/logs
+cache=${VFIO_NESTING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-nesting}
+jobs=${JOBS:-$(nproc)}
+mkdir -p "$logs" "$cache"
+
+say()
+{
+	printf '%s\n' "$*" >&2
+}
+
+# die WHAT [WHAT TO DO]...: one line for what happened, more for the way out
+die()
+{
+	printf '%s: %s\n' "${0##*/}" "$1" >&2
+	shift
+	[ $# -eq 0 ] || printf '    %s\n' "$@" >&2
+	exit 1
+}
+
+# need_space DIR MEGABYTES
+need_space()
+{
+	local free
+
+	free=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
+	[ "$free" -ge "$2" ] ||
+		die "$1 has $free MB free, $2 MB are needed" \
+		    "make room, or put the cache elsewhere:" \
+		    "VFIO_NESTING_CACHE=/some/dir make ..."
+}
+
+# with_lock NAME COMMAND...: one at a time, over all checkouts
+with_lock()
+{
+	local lock=$cache/lock/$1 fd
+
+	shift
+	mkdir -p "$cache/lock"
+	exec {fd}>"$lock"
+	if ! flock -n "$fd"; then
+		say "  waiting for another run (${lock##*/})"
+		flock "$fd"
+	fi
+	"$@"
+	exec {fd}>&-
+}
+
+# progress_count LOG: how far a build has come, from what it printed
+progress_count()
+{
+	tail -c 400 "$1" 2>/dev/null | tr '\r' '\n' |
+		grep -aoE '^\[[0-9]+/[0-9]+\]' | tail -n 1 | tr -d '[]' || true
+}
+
+progress_lines()
+{
+	grep -acE '^ +(CC|AS|LD|AR|HOSTCC|GEN|COPY)' "$1" 2>/dev/null || true
+}
+
+progress_text()
+{
+	local n
+
+	n=$(progress_count "$1")
+	[ -n "$n" ] || {
+		n=$(progress_lines "$1")
+		[ "${n:-0}" -gt 0 ] || return 0
+		[ -z "$2" ] || n="$n of about $2"
+	}
+	printf '%s' "$n"
+}
+
+# step NAME TITLE COMMAND...: run with the output in build/logs/NAME.log and
+# one line of progress; when it fails, say where and show the end of the log.
+step()
+{
+	local name=$1 title=$2 log=$logs/$1.log start=$SECONDS pid rc=0 n t
+	local total='' last=0
+
+	shift 2
+	[ ! -s "$cache/steps/$name" ] || total=$(<"$cache/steps/$name")
+	mkdir -p "$cache/steps"
+	"$@" >"$log" 2>&1 </dev/null &
+	pid=$!
+	# shellcheck disable=SC2064
+	trap "kill $pid 2>/dev/null || true" INT TERM
+	t=0
+	while kill -0 $pid 2>/dev/null; do
+		sleep 0.3
+		t=$((SECONDS - start))
+		if [ -t 2 ]; then
+			printf '\r\033[K  %s  %d:%02d  %s' "$title" \
+				$((t / 60)) $((t % 60)) \
+				"$(progress_text "$log" "$total")" >&2
+		elif [ $t -ge $((last + 30)) ]; then
+			last=$t
+			printf '  %s  %d:%02d  %s\n' "$title" \
+				$((t / 60)) $((t % 60)) \
+				"$(progress_text "$log" "$total")" >&2
+		fi
+	done
+	wait $pid || rc=$?
+	trap - INT TERM
+	[ ! -t 2 ] || printf '\r\033[K' >&2
+	if [ $rc -ne 0 ]; then
+		say "FAILED: $title"
+		say "The log is ${log#"$top/"}.  What it says:"
+		{ grep -aE '(error|Error|ERROR|FAILED|\*\*\*)' "$log" |
+			head -n 12; echo ...; tail -n 8 "$log"; } |
+			sed 's/^/    /' >&2
+		return $rc
+	fi
+	t=$((SECONDS - start))
+	n=$(progress_lines "$log")
+	if [ "${n:-0}" -gt "${total:-0}" ]; then
+		echo "$n" >"$cache/steps/$name"
+	fi
+	if [ $t -gt 1 ]; then
+		printf '  %s  done, %d:%02d\n' "$title" \
+			$((t / 60)) $((t % 60)) >&2
+	fi
+}
+
+# hash of whatever comes on stdin
+hash_of()
+{
+	sha256sum | cut -c1-20
+}
