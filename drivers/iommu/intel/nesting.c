@@ -17,6 +17,7 @@
 
 #include "iommu.h"
 #include "pasid.h"
+#include "../iommu-pages.h"
 
 /*
  * Descriptors of one submission.  Half the queue: the flushes of other CPUs
@@ -91,12 +92,24 @@ static int nested_add_piotlb(struct nested_batch *batch, struct cache_tag *tag,
 }
 
 /* 6.5.2.5, 6.5.2.6: device-TLB invalidation, without and with PASID */
+static void nested_desc_devtlb(struct device_domain_info *info, ioasid_t pasid,
+			       u64 addr, u8 order, struct qi_desc *desc)
+{
+	u16 sid = PCI_DEVID(info->bus, info->devfn);
+
+	if (pasid == IOMMU_NO_PASID)
+		qi_desc_dev_iotlb(sid, info->pfsid, info->ats_qdep, addr, order,
+				  desc);
+	else
+		qi_desc_dev_iotlb_pasid(sid, info->pfsid, pasid, info->ats_qdep,
+					addr, order, desc);
+}
+
 static int nested_add_devtlb(struct nested_batch *batch, struct cache_tag *tag,
 			     struct nested_inv *inv)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(tag->dev);
 	unsigned int times = info->dtlb_extra_inval ? 2 : 1;
-	u16 sid = PCI_DEVID(info->bus, info->devfn);
 	struct qi_desc *desc;
 	int ret;
 
@@ -104,14 +117,8 @@ static int nested_add_devtlb(struct nested_batch *batch, struct cache_tag *tag,
 		desc = nested_next_desc(batch, tag->iommu, &ret);
 		if (!desc)
 			return ret;
-
-		if (tag->pasid == IOMMU_NO_PASID)
-			qi_desc_dev_iotlb(sid, info->pfsid, info->ats_qdep,
-					  inv->addr, inv->order, desc);
-		else
-			qi_desc_dev_iotlb_pasid(sid, info->pfsid, tag->pasid,
-						info->ats_qdep, inv->addr,
-						inv->order, desc);
+		nested_desc_devtlb(info, tag->pasid, inv->addr, inv->order,
+				   desc);
 	}
 	return 0;
 }
@@ -292,7 +299,6 @@ static void nested_flush_replaced(struct intel_iommu *iommu, struct device *dev,
 				  ioasid_t pasid, u16 old_did, u16 did)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
-	u16 sid = PCI_DEVID(info->bus, info->devfn);
 	const u16 dids[] = { old_did, did };
 	struct qi_desc desc[8] = {};
 	unsigned int nr = 0, i;
@@ -309,10 +315,8 @@ static void nested_flush_replaced(struct intel_iommu *iommu, struct device *dev,
 	if (info->ats_enabled && pci_device_is_present(to_pci_dev(dev))) {
 		desc[nr++].qw0 = QI_IWD_FENCE | QI_IWD_TYPE;
 		for (i = 0; i < (info->dtlb_extra_inval ? 2 : 1); i++)
-			qi_desc_dev_iotlb_pasid(sid, info->pfsid, pasid,
-						info->ats_qdep, 0,
-						MAX_AGAW_PFN_WIDTH,
-						&desc[nr++]);
+			nested_desc_devtlb(info, pasid, 0, MAX_AGAW_PFN_WIDTH,
+					   &desc[nr++]);
 	}
 
 	qi_submit_sync(iommu, desc, nr, 0);
@@ -366,6 +370,102 @@ static bool nested_dev_supported(struct device *dev)
 	       pci_real_dma_dev(to_pci_dev(dev)) == to_pci_dev(dev);
 }
 
+/*
+ * Make sure that the block of the PASID table that holds @pasid exists.  It
+ * is charged to the user who binds there, and lives as long as the device is
+ * known: at most 2^14 pages.
+ */
+static int nested_alloc_table(struct device_domain_info *info, ioasid_t pasid)
+{
+	struct pasid_dir_entry *dir = info->pasid_table->table;
+	u64 free = 0;
+	void *page;
+
+	if (pasid >= info->pasid_table->max_pasid)
+		return -EINVAL;
+
+	dir += pasid >> PASID_PDE_SHIFT;
+	if (pasid_pde_is_present(dir))
+		return 0;
+
+	page = iommu_alloc_page_node(info->iommu->node, GFP_KERNEL_ACCOUNT);
+	if (!page)
+		return -ENOMEM;
+
+	if (!ecap_coherent(info->iommu->ecap))
+		clflush_cache_range(page, VTD_PAGE_SIZE);
+
+	/* Another PASID of the same block may have been faster. */
+	if (!try_cmpxchg64(&dir->val, &free,
+			   (u64)virt_to_phys(page) | PASID_PTE_PRESENT)) {
+		iommu_free_page(page);
+		return 0;
+	}
+
+	if (!ecap_coherent(info->iommu->ecap))
+		clflush_cache_range(&dir->val, sizeof(*dir));
+	return 0;
+}
+
+/**
+ * intel_nested_replace_rid() - Replace nested by nested without PASID
+ * @domain: the domain to attach
+ * @dev: the device
+ *
+ * Also finds out, before anything is taken from the device, whether its
+ * IOMMU can walk the table of @domain.
+ *
+ * Context: group->mutex is held; may sleep.
+ * Return: 1 if it is done; 0 if the caller has to block and attach, since no
+ * nested domain of the same parent is there; or a negative errno.
+ */
+int intel_nested_replace_rid(struct dmar_domain *domain, struct device *dev)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct dmar_domain *old = info->domain;
+	struct intel_iommu *iommu = info->iommu;
+	unsigned long flags;
+	int ret;
+
+	ret = intel_pasid_check_nested(iommu, dev, domain);
+	if (ret)
+		return ret;
+
+	if (!old || old->domain.type != IOMMU_DOMAIN_NESTED ||
+	    old->s2_domain != domain->s2_domain)
+		return 0;
+
+	ret = domain_attach_iommu(domain, iommu);
+	if (ret)
+		return ret;
+
+	ret = cache_tag_assign_domain(domain, dev, IOMMU_NO_PASID);
+	if (ret)
+		goto detach_iommu;
+
+	ret = nested_replace_entry(iommu, dev, IOMMU_NO_PASID, domain, old);
+	if (ret)
+		goto unassign_tag;
+
+	spin_lock_irqsave(&old->lock, flags);
+	list_del(&info->link);
+	spin_unlock_irqrestore(&old->lock, flags);
+	spin_lock_irqsave(&domain->lock, flags);
+	list_add(&info->link, &domain->devices);
+	spin_unlock_irqrestore(&domain->lock, flags);
+	info->domain = domain;
+
+	cache_tag_unassign_domain(old, dev, IOMMU_NO_PASID);
+	domain_detach_iommu(old, iommu);
+	return 1;
+
+unassign_tag:
+	cache_tag_unassign_domain(domain, dev, IOMMU_NO_PASID);
+detach_iommu:
+	domain_detach_iommu(domain, iommu);
+	return ret;
+}
+
 /**
  * intel_nested_set_dev_pasid() - Put a nested domain on a PASID of a device
  * @domain: the nested domain
@@ -402,6 +502,10 @@ int intel_nested_set_dev_pasid(struct iommu_domain *domain, struct device *dev,
 		return -EINVAL;
 
 	ret = prepare_domain_attach_device(&s2_domain->domain, dev);
+	if (ret)
+		return ret;
+
+	ret = nested_alloc_table(info, pasid);
 	if (ret)
 		return ret;
 
