@@ -20,7 +20,7 @@
 #include "qemu/units.h"
 #include "exec/memory.h"
 #include "hw/pci/msix.h"
-#include "hw/pci/pci.h"
+#include "hw/pci/pci_device.h"
 #include "hw/pci/pci_trans.h"
 #include "hw/pci/pcie.h"
 #include "hw/misc/iommu-monitor.h"
