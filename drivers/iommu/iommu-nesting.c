@@ -302,3 +302,34 @@ int iommu_nested_invalidate(struct iommu_domain *domain,
 	return domain->ops->cache_invalidate_user(domain, array);
 }
 EXPORT_SYMBOL_GPL(iommu_nested_invalidate);
+
+/**
+ * iommu_nesting_reset_prepare() - A function is about to be reset
+ * @dev: the function
+ *
+ * Until iommu_nesting_reset_done() its IOMMU does not wait for it.  Whoever
+ * resets keeps it from sending requests.  The pairs may nest.
+ *
+ * Context: may sleep.
+ */
+void iommu_nesting_reset_prepare(struct device *dev)
+{
+	const struct iommu_ops *ops = nesting_ops(dev);
+
+	if (ops && ops->reset_prepare)
+		ops->reset_prepare(dev);
+}
+
+/**
+ * iommu_nesting_reset_done() - The reset of a function is over
+ * @dev: the function
+ *
+ * Context: any.
+ */
+void iommu_nesting_reset_done(struct device *dev)
+{
+	const struct iommu_ops *ops = nesting_ops(dev);
+
+	if (ops && ops->reset_done)
+		ops->reset_done(dev);
+}

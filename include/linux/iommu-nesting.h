@@ -59,6 +59,8 @@ int iommu_nested_block(struct device *dev);
 void iommu_nested_unblock(struct device *dev, struct iommu_domain *parent);
 int iommu_nested_invalidate(struct iommu_domain *domain,
 			    struct iommu_user_data_array *array);
+void iommu_nesting_reset_prepare(struct device *dev);
+void iommu_nesting_reset_done(struct device *dev);
 #else
 static inline struct device *iommu_nesting_group_dev(struct iommu_group *group)
 {
@@ -80,6 +82,14 @@ static inline void *iommu_nesting_hw_info(struct device *dev, u32 *length,
 static inline struct iommu_domain *iommu_nest_parent_alloc(struct device *dev)
 {
 	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline void iommu_nesting_reset_prepare(struct device *dev)
+{
+}
+
+static inline void iommu_nesting_reset_done(struct device *dev)
+{
 }
 #endif
 

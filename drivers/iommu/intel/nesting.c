@@ -51,7 +51,8 @@ static int nested_submit(struct nested_batch *batch)
 	if (!batch->nr_desc)
 		return 0;
 
-	ret = qi_submit_sync(batch->iommu, batch->desc, batch->nr_desc, 0);
+	ret = qi_submit_sync(batch->iommu, batch->desc, batch->nr_desc,
+			     QI_OPT_BOUNDED);
 	batch->nr_desc = 0;
 	return ret;
 }
@@ -112,6 +113,9 @@ static int nested_add_devtlb(struct nested_batch *batch, struct cache_tag *tag,
 	unsigned int times = info->dtlb_extra_inval ? 2 : 1;
 	struct qi_desc *desc;
 	int ret;
+
+	if (!intel_devtlb_reachable(info))
+		return 0;
 
 	while (times--) {
 		desc = nested_next_desc(batch, tag->iommu, &ret);
@@ -312,7 +316,9 @@ static void nested_flush_replaced(struct intel_iommu *iommu, struct device *dev,
 		qi_desc_iotlb(iommu, dids[i], 0, 0, DMA_TLB_DSI_FLUSH,
 			      &desc[nr++]);
 
-	if (info->ats_enabled && pci_device_is_present(to_pci_dev(dev))) {
+	rcu_read_lock();
+	if (info->ats_enabled && intel_devtlb_reachable(info) &&
+	    pci_device_is_present(to_pci_dev(dev))) {
 		desc[nr++].qw0 = QI_IWD_FENCE | QI_IWD_TYPE;
 		for (i = 0; i < (info->dtlb_extra_inval ? 2 : 1); i++)
 			nested_desc_devtlb(info, pasid, 0, MAX_AGAW_PFN_WIDTH,
@@ -320,6 +326,7 @@ static void nested_flush_replaced(struct intel_iommu *iommu, struct device *dev,
 	}
 
 	qi_submit_sync(iommu, desc, nr, 0);
+	rcu_read_unlock();
 }
 
 /*
@@ -526,6 +533,28 @@ int intel_nested_set_dev_pasid(struct iommu_domain *domain, struct device *dev,
 	if (old)
 		domain_remove_dev_pasid(old, dev, pasid);
 	return 0;
+}
+
+/*
+ * The ops iommu_ops.reset_prepare and reset_done.  A function in reset does
+ * not answer an invalidation of its TLB, and the queue that all devices share
+ * would wait for it.  It needs none: a reset empties the TLB.  So whoever
+ * sends one is an RCU reader, with interrupts off under cache_lock or
+ * explicitly, that has seen in_reset at 0.
+ */
+void intel_iommu_reset_prepare(struct device *dev)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+
+	atomic_inc(&info->in_reset);
+	synchronize_rcu();
+}
+
+void intel_iommu_reset_done(struct device *dev)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+
+	atomic_dec(&info->in_reset);
 }
 
 /* The op iommu_ops.nesting_info; see include/linux/iommu-nesting.h */
