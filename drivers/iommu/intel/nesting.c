@@ -14,8 +14,10 @@
 #include <linux/pci-ats.h>
 #include <linux/sched/signal.h>
 #include <uapi/linux/iommufd.h>
+#include <kunit/visibility.h>
 
 #include "iommu.h"
+#include "nesting.h"
 #include "pasid.h"
 #include "../iommu-pages.h"
 
@@ -26,13 +28,6 @@
 #define NESTED_BATCH		(QI_LENGTH / 2 - 2)
 /* A call with this many entries needs no memory but the stack. */
 #define NESTED_SMALL		4
-
-/* One valid entry of the user: an aligned block of 2^order pages */
-struct nested_inv {
-	u64	addr;
-	u8	order;		/* MAX_AGAW_PFN_WIDTH: all of the PASID */
-	bool	leaf;		/* paging-structure caches stay */
-};
 
 struct nested_batch {
 	struct nested_inv	*inv;
@@ -175,8 +170,9 @@ static int nested_flush(struct dmar_domain *domain, struct nested_batch *batch)
 	return ret ? -EIO : 0;
 }
 
-static int nested_parse(const struct iommu_hwpt_vtd_s1_invalidate *entry,
-			struct nested_inv *inv)
+VISIBLE_IF_KUNIT
+int nested_parse(const struct iommu_hwpt_vtd_s1_invalidate *entry,
+		 struct nested_inv *inv)
 {
 	u64 last;
 
