@@ -15,6 +15,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$top/build
 logs=$build/logs
 cache=${VFIO_NESTING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-nesting}
+# shellcheck disable=SC2034
 jobs=${JOBS:-$(nproc)}
 mkdir -p "$logs" "$cache"
 

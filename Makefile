@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# "make help" lists what there is.  Each target brings up to date whatever it
+# needs; what takes long is done once and shows how far it is.
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+
+ARCH ?= x86_64
+TESTS ?= *
+S := scripts
+
+# None of these is a file, and each script knows what is up to date.
+.PHONY: help demo test test-long check shell prepare qemu clean distclean \
+	kernel-plain kernel-debug kernel-stock tools selftests packages fetch
+
+help:
+	@echo 'Nested translation and PASIDs on the VFIO type1 container'
+	@echo
+	@echo '  make demo          build all of it, boot, watch a device do DMA'
+	@echo '                     through page tables that a guest owns'
+	@echo '  make test          every test in an emulated machine'
+	@echo '                     (ARCH=x86_64|arm64|all TESTS=glob)'
+	@echo
+	@echo '  make test-long     the suites that take longer as well'
+	@echo '  make check         style, sparse, documents, uAPI header, patches'
+	@echo '  make shell         a shell in the test guest (KERNEL=plain|debug|stock)'
+	@echo
+	@echo '  make prepare       sources below build/: fetched, patched, linked'
+	@echo '  make qemu          the QEMU with the test devices'
+	@echo '  make kernel-plain  the kernel with the series'
+	@echo '  make kernel-debug  the same with lockdep, KASAN, fault injection'
+	@echo '  make kernel-stock  the debug kernel without the series'
+	@echo '  make tools         vfio-nest, for this machine as well as the guest'
+	@echo '  make selftests     the test programs'
+	@echo '  make clean         remove build/ (caches stay: see README.md)'
+	@echo '  make distclean     remove the caches too'
+	@echo
+	@echo 'One command in the guest:  tools/testing/vm/run.sh -- COMMAND'
+
+packages:
+	@$(S)/host-packages build
+
+fetch: packages
+	@$(S)/fetch linux >/dev/null && $(S)/fetch qemu >/dev/null
+
+prepare: packages
+	@$(S)/prepare linux stock qemu
+
+qemu: packages
+	@$(S)/build-qemu x86_64
+
+kernel-plain: packages
+	@$(S)/build-kernel linux plain
+
+kernel-debug: packages
+	@$(S)/build-kernel linux debug
+
+kernel-stock: packages
+	@$(S)/build-kernel stock debug
+
+tools: packages
+	@$(S)/build-user tools
+
+selftests: packages
+	@$(S)/build-user selftests
+
+demo: packages
+	@$(S)/demo
+
+shell: packages
+	@$(S)/shell $(KERNEL)
+
+test: packages
+	@$(S)/test --arch '$(ARCH)' '$(TESTS)'
+
+test-long: packages
+	@$(S)/test --long --arch '$(ARCH)' '$(TESTS)'
+
+check:
+	@$(S)/host-packages build check
+	@$(S)/check
+
+clean:
+	rm -rf build
+
+distclean: clean
+	@$(S)/clean-cache

@@ -1,0 +1,255 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Run a command in the test guest: its output on stdout and stderr, its exit
+# status as ours.  See usage().
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../../scripts/lib.sh"
+vm=$top/tools/testing/vm
+
+usage()
+{
+	cat <<-'END'
+	usage: run.sh [OPTION]... -- COMMAND...
+	       run.sh [OPTION]... --shell
+
+	Boots the test guest, runs COMMAND in it, powers off.  One word is
+	shell text, several are a command and its arguments.
+
+	  --arch ARCH        x86_64 (default)
+	  --kernel KIND      plain (default), debug: with the series
+	                     stock: debug, without the series
+	                     or the path of a bzImage
+	  --add SRC[:DST]    copy a file or directory into the guest; a file
+	                     goes to /bin, a directory to /
+	  --append WORDS     more words for the kernel's command line
+	  --qemu-arg ARG     more arguments for QEMU, one each
+	  --memory SIZE      default 1G
+	  --cpus N           default 2
+	  --timeout SECONDS  default 120, of real time
+	  --log FILE         where the guest's console goes
+	  --shell            a shell on the console instead of a COMMAND
+	  --print            print the QEMU command instead of running it
+
+	In the environment: ACCEL=kvm where the host has it (default tcg),
+	VTD_PROPS=... for further properties of the VT-d model.
+
+	Exit status: that of COMMAND; 124 if the guest hung; 125 if it died or
+	its kernel complained (WARN, BUG, lockdep, KASAN, ...); 126 if it could
+	not be started.
+	END
+}
+
+fail()
+{
+	say "run.sh: $1"
+	shift
+	[ $# -eq 0 ] || printf '    %s\n' "$@" >&2
+	exit 126
+}
+
+arch=x86_64 kernel=plain memory=1G cpus=2 limit=120 console='' shell='' print=''
+append='' adds=() extra=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--arch)		arch=$2; shift 2 ;;
+	--kernel)	kernel=$2; shift 2 ;;
+	--add)		adds+=("$2"); shift 2 ;;
+	--append)	append+=" $2"; shift 2 ;;
+	--qemu-arg)	extra+=("$2"); shift 2 ;;
+	--memory)	memory=$2; shift 2 ;;
+	--cpus)		cpus=$2; shift 2 ;;
+	--timeout)	limit=$2; shift 2 ;;
+	--log)		console=$2; shift 2 ;;
+	--shell)	shell=y; shift ;;
+	--print)	print=y; shift ;;
+	-h|--help)	usage; exit 0 ;;
+	--)		shift; break ;;
+	*)		usage >&2; exit 126 ;;
+	esac
+done
+[ $# -gt 0 ] || [ -n "$shell" ] || { usage >&2; exit 126; }
+[ "$arch" = x86_64 ] || fail "there is no $arch guest yet"
+
+debug=''
+case $kernel in
+plain)	image=$build/linux/out-plain/arch/x86/boot/bzImage ;;
+debug)	image=$build/linux/out-debug/arch/x86/boot/bzImage debug=y ;;
+stock)	image=$build/stock/out-debug/arch/x86/boot/bzImage debug=y ;;
+*)	image=$kernel ;;
+esac
+[ -r "$image" ] || fail "there is no kernel at ${image#"$top/"}" \
+	"make kernel-$kernel builds it"
+qemu=$build/qemu/out-$arch/qemu-system-$arch
+[ -x "$qemu" ] || fail "there is no ${qemu#"$top/"}" "make qemu builds it"
+
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/vfio-nesting-vm.XXXXXX")
+pid=''
+# shellcheck disable=SC2317
+cleanup()
+{
+	[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
+	rm -rf "$tmp"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+quote()
+{
+	local w
+
+	for w in "$@"; do
+		printf "'%s' " "${w//\'/\'\\\'\'}"
+	done
+	echo
+}
+
+make_initrd()
+{
+	local root=$tmp/root a from to bb
+
+	mkdir -p "$root"/{bin,dev,etc,root,proc,sys,tmp}
+	bb=$(command -v busybox) || fail "there is no busybox" \
+		"apt-get install busybox-static"
+	! grep -qa ld-linux "$bb" || fail "$bb is not static" \
+		"apt-get install busybox-static"
+	cp "$bb" "$root/bin/busybox"
+	ln -s busybox "$root/bin/sh"
+	cp "$vm/guest/init" "$root/init"
+	echo root:x:0:0:root:/root:/bin/sh >"$root/etc/passwd"
+	echo root:x:0: >"$root/etc/group"
+	if [ -n "$shell" ]; then
+		echo "Test guest.  'exit' powers off." >"$root/run.shell"
+	elif [ $# -eq 1 ]; then
+		printf '%s\n' "$1" >"$root/run.cmd"
+	else
+		quote "$@" >"$root/run.cmd"
+	fi
+	for a in "${adds[@]}"; do
+		from=${a%%:*} to=''
+		[ "$from" = "$a" ] || to=${a#*:}
+		[ -e "$from" ] || fail "--add $a: there is no $from"
+		if [ -z "$to" ] && [ -d "$from" ]; then
+			to=/${from##*/}
+		fi
+		to=$root/${to:-bin/${from##*/}}
+		if [ -d "$from" ]; then
+			mkdir -p "$to"
+			cp -aL "$from/." "$to/"
+		else
+			[ "${to%/}" = "$to" ] || to+=${from##*/}
+			mkdir -p "${to%/*}"
+			cp -L "$from" "$to"
+		fi
+	done
+	(cd "$root" && find . -mindepth 1 | cpio -o -H newc -R 0:0 --quiet) \
+		>"$tmp/initrd"
+}
+make_initrd "$@"
+
+# shellcheck source=tools/testing/vm/machine.sh
+. "$vm/machine.sh"
+machine=()
+"machine_$arch"
+
+cmdline="console=ttyS0 intel_iommu=on,sm_on nokaslr panic=-1 oops=panic"
+cmdline+=" random.trust_cpu=on tsc=reliable no_timer_check"
+cmdline+=" rcupdate.rcu_cpu_stall_suppress_at_boot=1"
+[ -z "$debug" ] || cmdline+=" panic_on_warn=1 softlockup_panic=1"
+[ -z "$shell" ] || cmdline+=" quiet"
+cmdline+=$append
+
+accel=${ACCEL:-tcg}
+[ "$accel" != tcg ] || accel=tcg,thread=multi
+cmd=("$qemu" -L "$build/qemu/out-$arch/pc-bios/optionrom"
+     -L /usr/share/seabios -L /usr/share/qemu
+     -nodefaults -no-user-config -no-reboot -display none -vga none
+     -accel "$accel" -m "$memory" -smp "$cpus"
+     "${machine[@]}"
+     -kernel "$image" -initrd "$tmp/initrd" -append "$cmdline")
+
+if [ -n "$shell" ]; then
+	cmd+=(-serial mon:stdio)
+else
+	if [ -z "$console" ]; then
+		mkdir -p "$logs/vm"
+		console=$(mktemp "$logs/vm/$(date +%H%M%S)-XXXX.log")
+		# keep the last ones
+		find "$logs/vm" -name '*.log' -printf '%T@ %p\n' | sort -rn |
+			tail -n +101 | cut -d' ' -f2- | xargs -r rm -f
+	fi
+	cmd+=(-chardev "file,id=console,path=$console"
+	      -serial chardev:console
+	      -device virtio-serial-pci,bus=pcie.0,addr=2.0)
+	for p in out err ctl; do
+		cmd+=(-chardev "file,id=$p,path=$tmp/$p"
+		      -device "virtserialport,chardev=$p,name=vm.$p")
+	done
+fi
+cmd+=("${extra[@]}")
+
+if [ -n "$print" ]; then
+	quote "${cmd[@]}"
+	exit 0
+fi
+if [ -n "$shell" ]; then
+	rc=0
+	"${cmd[@]}" || rc=$?
+	exit $rc
+fi
+
+# Output goes by way of pipes: QEMU would truncate a file it opens
+mkfifo "$tmp/out" "$tmp/err"
+cat <"$tmp/out" &
+out=$!
+cat <"$tmp/err" >&2 &
+err=$!
+# hold both until QEMU ends, whether it opens them or not
+exec {hold1}>"$tmp/out" {hold2}>"$tmp/err"
+timeout -k 5 "$limit" "${cmd[@]}" </dev/null >"$tmp/qemu" 2>&1 \
+	{hold1}>&- {hold2}>&- &
+pid=$!
+rc=0
+wait $pid || rc=$?
+pid=''
+exec {hold1}>&- {hold2}>&-
+wait $out $err
+
+# What the kernel should not have said.  Injected faults print a stack as
+# well, so a stack alone is no sign.
+bad='WARNING: |BUG: |BUG at |KASAN|KCSAN|UBSAN|ODEBUG:|Oops|Kernel panic'
+bad+='|general protection fault|possible (recursive|circular|irq)'
+bad+='|suspicious RCU|INFO: (task|rcu|trying|possible)|self-detected stall'
+bad+='|detected stalls|refcount_t:|(list_add|list_del) corruption'
+bad+='|DEBUG_LOCKS_WARN|soft lockup|hard LOCKUP|cannot create duplicate'
+bad+='|Unable to handle kernel|double free|scheduling while atomic'
+
+status=$(awk '$1 == "exit" { print $2 }' "$tmp/ctl" 2>/dev/null || true)
+log=${console#"$top/"}
+
+if grep -qaE "$bad" "$console" 2>/dev/null; then
+	say "run.sh: the guest's kernel complained ($log):"
+	grep -aE -m 1 -B 2 -A 40 "$bad" "$console" | tr -d '\r' |
+		sed 's/^/    /' >&2
+	exit 125
+fi
+if [ $rc -eq 124 ] || [ $rc -eq 137 ]; then
+	say "run.sh: the guest was not done after $limit s ($log ends with):"
+	tail -n 15 "$console" | tr -d '\r' | sed 's/^/    /' >&2
+	exit 124
+fi
+if [ -s "$tmp/qemu" ]; then
+	say "QEMU says:"
+	sed 's/^/    /' "$tmp/qemu" >&2
+fi
+if [ -z "$status" ] || [ $rc -ne 0 ]; then
+	if [ ! -s "$console" ]; then
+		fail "QEMU did not start the guest (status $rc)"
+	fi
+	say "run.sh: the guest died (QEMU's status $rc, $log ends with):"
+	tail -n 15 "$console" | tr -d '\r' | sed 's/^/    /' >&2
+	exit 125
+fi
+exit "$status"
