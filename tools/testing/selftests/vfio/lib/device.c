@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/pci_regs.h>
+
+#include "libvfio.h"
+
+static int region_info(const struct vfio_device *d, unsigned int index,
+		       struct vfio_region_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->argsz = sizeof(*info);
+	info->index = index;
+	return vfio_ioctl(d->fd, VFIO_DEVICE_GET_REGION_INFO, info);
+}
+
+int vfio_device_get(struct vfio_device *d, int group_fd, const char *bdf)
+{
+	struct vfio_region_info info;
+	char name[VFIO_BDF_LEN];
+	int ret;
+
+	memset(d, 0, sizeof(*d));
+	d->group_fd = group_fd;
+	snprintf(d->bdf, sizeof(d->bdf), "%s", bdf);
+	snprintf(name, sizeof(name), "%s", bdf);
+	d->fd = vfio_ioctl(group_fd, VFIO_GROUP_GET_DEVICE_FD, name);
+	if (d->fd < 0)
+		return vfio_fail(d->fd, "VFIO_GROUP_GET_DEVICE_FD of %s", bdf);
+
+	ret = region_info(d, VFIO_PCI_CONFIG_REGION_INDEX, &info);
+	if (ret) {
+		vfio_device_close(d);
+		return vfio_fail(ret, "%s has no config space region", bdf);
+	}
+	d->config_off = info.offset;
+	d->config_size = info.size;
+	return 0;
+}
+
+int vfio_device_open(struct vfio_device *d, struct vfio_container *c, int type,
+		     const char *bdf)
+{
+	int fd = vfio_container_attach(c, type, bdf);
+
+	return fd < 0 ? fd : vfio_device_get(d, fd, bdf);
+}
+
+void vfio_device_close(struct vfio_device *d)
+{
+	int i;
+
+	for (i = 0; i < 6; i++) {
+		if (d->bar[i])
+			munmap(d->bar[i], d->bar_size[i]);
+		d->bar[i] = NULL;
+	}
+	if (d->fd >= 0)
+		close(d->fd);
+	d->fd = -1;
+}
+
+int vfio_device_map_bar(struct vfio_device *d, int bar)
+{
+	struct vfio_region_info info;
+	void *p;
+	int ret;
+
+	if (d->bar[bar])
+		return 0;
+	ret = region_info(d, bar, &info);
+	if (!ret && !(info.flags & VFIO_REGION_INFO_FLAG_MMAP))
+		ret = -ENXIO;
+	if (ret)
+		return vfio_fail(ret, "BAR %d of %s cannot be mapped", bar,
+				 d->bdf);
+	p = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, d->fd,
+		 info.offset);
+	if (p == MAP_FAILED)
+		return vfio_fail(-errno, "mmap BAR %d of %s", bar, d->bdf);
+	d->bar[bar] = p;
+	d->bar_size[bar] = info.size;
+	return 0;
+}
+
+int vfio_device_config_read(const struct vfio_device *d, unsigned int off,
+			    void *buf, size_t len)
+{
+	ssize_t n = pread(d->fd, buf, len, d->config_off + off);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EIO;
+}
+
+int vfio_device_config_write(const struct vfio_device *d, unsigned int off,
+			     const void *buf, size_t len)
+{
+	ssize_t n = pwrite(d->fd, buf, len, d->config_off + off);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EIO;
+}
+
+/* Let it decode its BARs and be bus master */
+int vfio_device_enable(const struct vfio_device *d)
+{
+	u16 cmd;
+	int ret;
+
+	ret = vfio_device_config_read(d, PCI_COMMAND, &cmd, sizeof(cmd));
+	if (ret)
+		return vfio_fail(ret, "read the command register of %s",
+				 d->bdf);
+	cmd |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	ret = vfio_device_config_write(d, PCI_COMMAND, &cmd, sizeof(cmd));
+	if (ret)
+		return vfio_fail(ret, "write the command register of %s",
+				 d->bdf);
+	return 0;
+}
+
+int vfio_device_reset(const struct vfio_device *d)
+{
+	return vfio_ioctl(d->fd, VFIO_DEVICE_RESET, NULL);
+}
+
+/* Returns an eventfd that the MSI-X vector signals */
+int vfio_device_irq_eventfd(const struct vfio_device *d, unsigned int vector)
+{
+	struct {
+		struct vfio_irq_set set;
+		s32 fd;
+	} req = {
+		.set = {
+			.argsz = sizeof(req),
+			.flags = VFIO_IRQ_SET_DATA_EVENTFD |
+				 VFIO_IRQ_SET_ACTION_TRIGGER,
+			.index = VFIO_PCI_MSIX_IRQ_INDEX,
+			.start = vector,
+			.count = 1,
+		},
+	};
+	int ret;
+
+	req.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (req.fd < 0)
+		return vfio_fail(-errno, "eventfd");
+	ret = vfio_ioctl(d->fd, VFIO_DEVICE_SET_IRQS, &req);
+	if (ret) {
+		close(req.fd);
+		return vfio_fail(ret, "VFIO_DEVICE_SET_IRQS, vector %u of %s",
+				 vector, d->bdf);
+	}
+	return req.fd;
+}
+
+int vfio_device_feature_get(const struct vfio_device *d, u32 feature,
+			    void *data, size_t len)
+{
+	size_t total = sizeof(struct vfio_device_feature) + len;
+	struct vfio_device_feature *f = calloc(1, total);
+	int ret;
+
+	if (!f)
+		return -ENOMEM;
+	f->argsz = total;
+	f->flags = VFIO_DEVICE_FEATURE_GET | feature;
+	memcpy(f->data, data, len);
+	ret = vfio_ioctl(d->fd, VFIO_DEVICE_FEATURE, f);
+	memcpy(data, f->data, len);
+	free(f);
+	return ret;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * libvfio: the type1 container, nesting and the test devices, for tests and
+ * tools
+ *
+ * Functions return 0 or a positive result, or -errno.  Those that take
+ * several steps also leave a line in vfio_why() that names the one that
+ * failed.
+ */
+#ifndef SELFTESTS_VFIO_LIBVFIO_H
+#define SELFTESTS_VFIO_LIBVFIO_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <linux/iommufd.h>
+#include <linux/vfio.h>
+#include <linux/vfio_nesting.h>
+
+#include "../../../hw/include/iommu_monitor.h"
+#include "../../../hw/include/pasid_testdev.h"
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s32 s32;
+
+#ifndef __printf
+#define __printf(a, b) __attribute__((format(__printf__, a, b)))
+#endif
+#ifndef ARRAY_SIZE
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#endif
+
+#ifndef BIT
+#define BIT(n) (1u << (n))
+#define BIT_ULL(n) (1ull << (n))
+#endif
+
+#define SZ_4K	0x1000ull
+#define SZ_2M	0x200000ull
+#define SZ_1G	0x40000000ull
+
+#define VFIO_BDF_LEN	16
+#define VFIO_MAX_DEVS	8
+
+/* The step that failed last, for messages */
+const char *vfio_why(void);
+int vfio_fail(int err, const char *fmt, ...)
+	__printf(2, 3);
+/* As ioctl(), but -errno */
+int vfio_ioctl(int fd, unsigned long cmd, void *arg);
+
+/* sysfs.c: what needs no container */
+int vfio_parse_bdf(const char *arg, char *bdf);
+int vfio_sysfs_read(const char *bdf, const char *file, char *buf, size_t len);
+int vfio_sysfs_write(const char *bdf, const char *file, const char *text);
+int vfio_sysfs_link(const char *bdf, const char *file, char *buf, size_t len);
+int vfio_sysfs_id(const char *bdf, const char *file);
+/* Functions bound to vfio-pci, sorted; returns how many */
+int vfio_find_bound(char bdfs[][VFIO_BDF_LEN], int max);
+int vfio_find_id(int vendor, int device, char *bdf);
+unsigned int vfio_sid(const char *bdf);
+
+/* container.c */
+struct vfio_group {
+	int fd;
+	int id;
+};
+
+struct vfio_container {
+	int fd;
+	int type;			/* 0 until a group is attached */
+	int nr_groups;
+	struct vfio_group groups[VFIO_MAX_DEVS];
+};
+
+int vfio_container_open(struct vfio_container *c);
+void vfio_container_close(struct vfio_container *c);
+int vfio_check_extension(const struct vfio_container *c, int ext);
+/* Returns the fd of the device's group, which the caller closes */
+int vfio_group_open(const char *bdf, int *id);
+int vfio_group_set_container(int group_fd, const struct vfio_container *c);
+int vfio_group_unset_container(int group_fd);
+int vfio_container_set_type(struct vfio_container *c, int type);
+/* Opens and attaches the group of @bdf; sets the type with the first one */
+int vfio_container_attach(struct vfio_container *c, int type, const char *bdf);
+void vfio_container_detach(struct vfio_container *c, int group_fd);
+int vfio_map(const struct vfio_container *c, void *va, u64 iova,
+	     u64 size, u32 flags);
+int vfio_unmap(const struct vfio_container *c, u64 iova, u64 size,
+	       u64 *unmapped);
+
+/* device.c */
+struct vfio_device {
+	char bdf[VFIO_BDF_LEN];
+	int group_fd;			/* owned by the container */
+	int fd;
+	u64 config_off;
+	u64 config_size;
+	void *bar[6];
+	size_t bar_size[6];
+};
+
+int vfio_device_open(struct vfio_device *d, struct vfio_container *c, int type,
+		     const char *bdf);
+int vfio_device_get(struct vfio_device *d, int group_fd, const char *bdf);
+void vfio_device_close(struct vfio_device *d);
+int vfio_device_map_bar(struct vfio_device *d, int bar);
+int vfio_device_config_read(const struct vfio_device *d, unsigned int off,
+			    void *buf, size_t len);
+int vfio_device_config_write(const struct vfio_device *d, unsigned int off,
+			     const void *buf, size_t len);
+int vfio_device_enable(const struct vfio_device *d);
+int vfio_device_reset(const struct vfio_device *d);
+int vfio_device_irq_eventfd(const struct vfio_device *d, unsigned int vector);
+int vfio_device_feature_get(const struct vfio_device *d, u32 feature,
+			    void *data, size_t len);
+
+/* guest.c: memory of a guest, mapped in a container */
+struct guest {
+	const struct vfio_container *c;
+	u8 *va;
+	u64 gpa;
+	u64 size;
+	u64 used;
+};
+
+/*
+ * A multiple of 1 GiB, so that a stage-1 page of any size can point at the
+ * memory; above 4 GiB, clear of the MSI window.
+ */
+#define GUEST_GPA	(4 * SZ_1G)
+
+int guest_init(struct guest *g, const struct vfio_container *c, u64 gpa,
+	       u64 size);
+void guest_exit(struct guest *g);
+/* Zeroed; the address in the guest, or 0 if there is no room */
+u64 guest_alloc(struct guest *g, u64 size, u64 align);
+void *guest_va(const struct guest *g, u64 gpa);
+
+/* s1_table.c: a stage-1 table in the memory of a guest */
+#define S1_READ		BIT(0)	/* as permissions ... */
+#define S1_WRITE	BIT(1)
+#define S1_USER		BIT(2)
+#define S1_ACCESSED	BIT(3)	/* ... and what hardware sets */
+#define S1_DIRTY	BIT(4)
+#define S1_RW		(S1_READ | S1_WRITE | S1_USER)
+
+union s1_bind_data {
+	struct iommu_hwpt_vtd_s1 vtd;
+};
+
+union s1_inv_entry {
+	struct iommu_hwpt_vtd_s1_invalidate vtd;
+};
+
+struct s1_table;
+
+struct s1_ops {
+	const char *name;
+	u32 format;		/* VFIO_NESTING_FORMAT_* */
+	u32 data_len;
+	u32 inv_len;
+	int (*init)(struct s1_table *t);
+	/* One leaf; @page is its size */
+	int (*map)(struct s1_table *t, u64 va, u64 gpa,
+		   u64 page, unsigned int prot);
+	int (*unmap)(struct s1_table *t, u64 va);
+	/* S1_* of the leaf, or -ENOENT */
+	int (*flags)(struct s1_table *t, u64 va);
+	void (*bind_data)(const struct s1_table *t, union s1_bind_data *data);
+	void (*inv_entry)(union s1_inv_entry *e, u64 va, u64 npages);
+};
+
+struct s1_table {
+	const struct s1_ops *ops;
+	struct guest *g;
+	u64 root;			/* in the guest */
+	u64 bind_flags;
+};
+
+extern const struct s1_ops s1_vtd_ops;
+
+/* NULL where no builder of this library knows the format */
+const struct s1_ops *s1_ops_find(u32 format);
+int s1_init(struct s1_table *t, const struct s1_ops *ops, struct guest *g);
+/* A range of leaves of @page bytes */
+int s1_map(struct s1_table *t, u64 va, u64 gpa, u64 size,
+	   u64 page, unsigned int prot);
+int s1_unmap(struct s1_table *t, u64 va);
+int s1_flags(struct s1_table *t, u64 va);
+
+/* nesting.c */
+#define NEST_ALL_GROUPS	(-1)
+#define NEST_RID	0u
+
+union nest_info {
+	struct vfio_iommu_type1_info_cap_nesting cap;
+	u8 raw[1024];
+};
+
+/* -ENOENT: no such capability */
+int nest_info(const struct vfio_container *c, union nest_info *info);
+const struct vfio_nesting_format *nest_format(const union nest_info *info,
+					      u32 format);
+int nest_device_info(const struct vfio_device *d,
+		     struct vfio_device_feature_nesting *info,
+		     struct iommu_hw_info_vtd *hw);
+int nest_pasid_alloc(const struct vfio_container *c, u32 min,
+		     u32 max);
+int nest_pasid_free(const struct vfio_container *c, u32 min,
+		    u32 max);
+int nest_bind(const struct vfio_container *c, int group_fd, u32 pasid,
+	      const struct s1_table *t);
+int nest_unbind(const struct vfio_container *c, int group_fd, u32 pasid);
+int nest_block(const struct vfio_container *c, int group_fd, u32 pasid);
+/* @done may be NULL */
+int nest_inval(const struct vfio_container *c, int group_fd, u32 target,
+	       u32 pasid, const struct s1_ops *ops,
+	       const union s1_inv_entry *entries, u32 n, u32 *done);
+int nest_inval_range(const struct vfio_container *c, int group_fd,
+		     u32 pasid, const struct s1_table *t, u64 va,
+		     u64 npages);
+
+/* ptd.c: driver of pasid-testdev */
+#define PTD_NO_PASID	0xffffffffu
+
+struct ptd {
+	struct vfio_device *dev;
+	u8 *bar;
+	unsigned int nr_queues;
+	u32 max_len;
+	u32 tag;
+};
+
+int ptd_init(struct ptd *p, struct vfio_device *dev);
+u32 ptd_read32(const struct ptd *p, unsigned int reg);
+void ptd_write32(const struct ptd *p, unsigned int reg, u32 val);
+u64 ptd_read64(const struct ptd *p, unsigned int reg);
+/* Fills the tag in; does not wait */
+void ptd_submit(struct ptd *p, unsigned int q, struct ptd_desc *d);
+/* -ETIMEDOUT after 5 s */
+int ptd_wait(struct ptd *p, unsigned int q, struct ptd_record *r);
+/* Both; returns PTD_ST_* or -errno */
+int ptd_run(struct ptd *p, unsigned int q, struct ptd_desc *d,
+	    struct ptd_record *r);
+/* On queue 0; @r may be NULL */
+int ptd_copy(struct ptd *p, u32 pasid, u64 dst, u64 src,
+	     u32 len, struct ptd_record *r);
+int ptd_fill(struct ptd *p, u32 pasid, u64 dst, u32 len,
+	     u64 pattern, struct ptd_record *r);
+int ptd_compare(struct ptd *p, u32 pasid, u64 a, u64 b,
+		u32 len, struct ptd_record *r);
+int ptd_crc(struct ptd *p, u32 pasid, u64 src, u32 len,
+	    u32 seed, struct ptd_record *r);
+/* Stops queue @q until ptd_release(); returns once it is held */
+int ptd_hold(struct ptd *p, unsigned int q);
+int ptd_release(struct ptd *p, unsigned int q, struct ptd_record *r);
+const char *ptd_status_name(int status);
+u32 ptd_pasid(u32 pasid);
+
+/* imon.c: driver of iommu-monitor */
+struct imon {
+	char bdf[VFIO_BDF_LEN];
+	u8 *bar;
+};
+
+/* -ENODEV: this machine has none */
+int imon_open(struct imon *m);
+void imon_close(struct imon *m);
+u32 imon_read32(const struct imon *m, unsigned int reg);
+void imon_write32(const struct imon *m, unsigned int reg, u32 val);
+u64 imon_read64(const struct imon *m, unsigned int reg);
+void imon_write64(const struct imon *m, unsigned int reg, u64 val);
+u64 imon_count(const struct imon *m, u32 event, u32 sid, u32 pasid);
+u64 imon_total(const struct imon *m, u32 event);
+void imon_clear(const struct imon *m);
+
+#endif

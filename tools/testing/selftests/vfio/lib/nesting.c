@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <string.h>
+
+#include "libvfio.h"
+
+int nest_info(const struct vfio_container *c, union nest_info *info)
+{
+	union {
+		struct vfio_iommu_type1_info info;
+		u8 raw[4096];
+	} buf = { .info.argsz = sizeof(buf) };
+	const struct vfio_info_cap_header *cap;
+	u32 off, end;
+	int ret;
+
+	ret = vfio_ioctl(c->fd, VFIO_IOMMU_GET_INFO, &buf);
+	if (ret)
+		return vfio_fail(ret, "VFIO_IOMMU_GET_INFO");
+	end = buf.info.argsz < sizeof(buf) ? buf.info.argsz : sizeof(buf);
+	off = buf.info.flags & VFIO_IOMMU_INFO_CAPS ? buf.info.cap_offset : 0;
+	for (; off && off + sizeof(*cap) <= end; off = cap->next) {
+		cap = (const void *)(buf.raw + off);
+		if (cap->id != VFIO_IOMMU_TYPE1_INFO_CAP_NESTING)
+			continue;
+		/* To the end of the buffer: the formats are bounded there */
+		memset(info, 0, sizeof(*info));
+		memcpy(info, cap, end - off < sizeof(*info) ? end - off :
+							      sizeof(*info));
+		if (offsetof(struct vfio_iommu_type1_info_cap_nesting,
+			     formats[info->cap.nr_formats]) > end - off)
+			return vfio_fail(-EPROTO,
+					 "nesting capability is cut off");
+		return 0;
+	}
+	return vfio_fail(-ENOENT, "no nesting capability");
+}
+
+const struct vfio_nesting_format *nest_format(const union nest_info *info,
+					      u32 format)
+{
+	u32 i;
+
+	for (i = 0; i < info->cap.nr_formats; i++)
+		if (info->cap.formats[i].format == format)
+			return &info->cap.formats[i];
+	return NULL;
+}
+
+int nest_device_info(const struct vfio_device *d,
+		     struct vfio_device_feature_nesting *info,
+		     struct iommu_hw_info_vtd *hw)
+{
+	memset(info, 0, sizeof(*info));
+	if (hw) {
+		memset(hw, 0, sizeof(*hw));
+		info->hw_info_len = sizeof(*hw);
+		info->hw_info_uptr = (uintptr_t)hw;
+	}
+	return vfio_device_feature_get(d, VFIO_DEVICE_FEATURE_NESTING, info,
+				       sizeof(*info));
+}
+
+static int pasid_request(const struct vfio_container *c, u32 flags,
+			 u32 min, u32 max)
+{
+	struct vfio_iommu_type1_pasid_request req = {
+		.argsz = sizeof(req),
+		.flags = flags,
+		.min = min,
+		.max = max,
+	};
+
+	return vfio_ioctl(c->fd, VFIO_IOMMU_PASID_REQUEST, &req);
+}
+
+int nest_pasid_alloc(const struct vfio_container *c, u32 min,
+		     u32 max)
+{
+	return pasid_request(c, VFIO_PASID_REQUEST_ALLOC, min, max);
+}
+
+int nest_pasid_free(const struct vfio_container *c, u32 min, u32 max)
+{
+	return pasid_request(c, VFIO_PASID_REQUEST_FREE, min, max);
+}
+
+static int bind_op(const struct vfio_container *c, u32 op, int group_fd,
+		   u32 pasid, const struct s1_table *t)
+{
+	union s1_bind_data data;
+	struct vfio_iommu_type1_bind bind = {
+		.argsz = sizeof(bind),
+		.op = op,
+		.target = VFIO_BIND_TARGET_GUEST_PASID,
+		.pasid = pasid,
+	};
+
+	if (group_fd != NEST_ALL_GROUPS) {
+		bind.flags |= VFIO_BIND_FLAG_GROUP;
+		bind.group_fd = group_fd;
+	}
+	if (t) {
+		t->ops->bind_data(t, &data);
+		bind.format = t->ops->format;
+		bind.data_len = t->ops->data_len;
+		bind.data_uptr = (uintptr_t)&data;
+	}
+	return vfio_ioctl(c->fd, VFIO_IOMMU_BIND, &bind);
+}
+
+int nest_bind(const struct vfio_container *c, int group_fd, u32 pasid,
+	      const struct s1_table *t)
+{
+	return bind_op(c, VFIO_BIND_OP_BIND, group_fd, pasid, t);
+}
+
+int nest_unbind(const struct vfio_container *c, int group_fd, u32 pasid)
+{
+	return bind_op(c, VFIO_BIND_OP_UNBIND, group_fd, pasid, NULL);
+}
+
+int nest_block(const struct vfio_container *c, int group_fd, u32 pasid)
+{
+	return bind_op(c, VFIO_BIND_OP_BLOCK, group_fd, pasid, NULL);
+}
+
+int nest_inval(const struct vfio_container *c, int group_fd, u32 target,
+	       u32 pasid, const struct s1_ops *ops,
+	       const union s1_inv_entry *entries, u32 n, u32 *done)
+{
+	struct vfio_iommu_type1_cache_invalidate inv = {
+		.argsz = sizeof(inv),
+		.target = target,
+		.pasid = pasid,
+		.format = ops->format,
+		.entry_len = sizeof(*entries),
+		.entry_num = n,
+		.entry_uptr = (uintptr_t)entries,
+	};
+	int ret;
+
+	if (group_fd != NEST_ALL_GROUPS) {
+		inv.flags |= VFIO_INVALIDATE_FLAG_GROUP;
+		inv.group_fd = group_fd;
+	}
+	ret = vfio_ioctl(c->fd, VFIO_IOMMU_CACHE_INVALIDATE, &inv);
+	if (done)
+		*done = inv.entry_num;
+	return ret;
+}
+
+int nest_inval_range(const struct vfio_container *c, int group_fd,
+		     u32 pasid, const struct s1_table *t, u64 va,
+		     u64 npages)
+{
+	union s1_inv_entry e;
+
+	t->ops->inv_entry(&e, va, npages);
+	return nest_inval(c, group_fd, VFIO_INVALIDATE_TARGET_PASID, pasid,
+			  t->ops, &e, 1, NULL);
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libvfio.h"
+
+#define PCI_DEVICES	"/sys/bus/pci/devices"
+#define VFIO_PCI	"/sys/bus/pci/drivers/vfio-pci"
+
+/* [domain:]bus:device.function, to the form that sysfs uses */
+int vfio_parse_bdf(const char *arg, char *bdf)
+{
+	unsigned int dom = 0, bus, dev, fn;
+	int n = 0;
+
+	if (sscanf(arg, "%x:%x:%x.%x%n", &dom, &bus, &dev, &fn, &n) != 4 ||
+	    arg[n]) {
+		dom = 0;
+		n = 0;
+		if (sscanf(arg, "%x:%x.%x%n", &bus, &dev, &fn, &n) != 3 ||
+		    arg[n])
+			return vfio_fail(-EINVAL, "\"%s\" is no PCI address",
+					 arg);
+	}
+	if (dom > 0xffff || bus > 0xff || dev > 0x1f || fn > 7)
+		return vfio_fail(-EINVAL, "\"%s\" is no PCI address", arg);
+	snprintf(bdf, VFIO_BDF_LEN, "%04x:%02x:%02x.%x", dom, bus, dev, fn);
+	return 0;
+}
+
+static int sysfs_open(const char *bdf, const char *file, int flags)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/%s", bdf, file);
+	fd = open(path, flags | O_CLOEXEC);
+	if (fd < 0)
+		return vfio_fail(-errno, "open %s", path);
+	return fd;
+}
+
+int vfio_sysfs_read(const char *bdf, const char *file, char *buf, size_t len)
+{
+	int fd = sysfs_open(bdf, file, O_RDONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = read(fd, buf, len - 1);
+	if (n < 0)
+		n = vfio_fail(-errno, "read %s of %s", file, bdf);
+	close(fd);
+	if (n < 0)
+		return n;
+	while (n > 0 && isspace(buf[n - 1]))
+		n--;
+	buf[n] = 0;
+	return 0;
+}
+
+int vfio_sysfs_write(const char *bdf, const char *file, const char *text)
+{
+	int fd = sysfs_open(bdf, file, O_WRONLY);
+	int ret = 0;
+
+	if (fd < 0)
+		return fd;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = vfio_fail(-errno, "write %s of %s", file, bdf);
+	close(fd);
+	return ret;
+}
+
+/* The last component of where a link points */
+int vfio_sysfs_link(const char *bdf, const char *file, char *buf, size_t len)
+{
+	char path[256], target[256], *base;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/%s", bdf, file);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return vfio_fail(-errno, "readlink %s", path);
+	target[n] = 0;
+	base = strrchr(target, '/');
+	snprintf(buf, len, "%s", base ? base + 1 : target);
+	return 0;
+}
+
+int vfio_sysfs_id(const char *bdf, const char *file)
+{
+	char text[32];
+	int ret = vfio_sysfs_read(bdf, file, text, sizeof(text));
+
+	return ret ? ret : (int)strtoul(text, NULL, 16);
+}
+
+static int compare_bdf(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+int vfio_find_bound(char bdfs[][VFIO_BDF_LEN], int max)
+{
+	DIR *dir = opendir(VFIO_PCI);
+	struct dirent *e;
+	int n = 0;
+
+	if (!dir)
+		return 0;
+	while (n < max && (e = readdir(dir))) {
+		if (isxdigit(e->d_name[0]) &&
+		    !vfio_parse_bdf(e->d_name, bdfs[n]))
+			n++;
+	}
+	closedir(dir);
+	qsort(bdfs, n, VFIO_BDF_LEN, compare_bdf);
+	return n;
+}
+
+int vfio_find_id(int vendor, int device, char *bdf)
+{
+	DIR *dir = opendir(PCI_DEVICES);
+	struct dirent *e;
+	int ret = -ENODEV;
+
+	if (!dir)
+		return vfio_fail(-errno, "open " PCI_DEVICES);
+	while (ret && (e = readdir(dir))) {
+		if (!isxdigit(e->d_name[0]) ||
+		    vfio_sysfs_id(e->d_name, "vendor") != vendor ||
+		    vfio_sysfs_id(e->d_name, "device") != device)
+			continue;
+		ret = vfio_parse_bdf(e->d_name, bdf);
+	}
+	closedir(dir);
+	if (ret)
+		vfio_fail(ret, "no PCI function %04x:%04x", vendor, device);
+	return ret;
+}
+
+/* What the IOMMU calls it: bus, device, function */
+unsigned int vfio_sid(const char *bdf)
+{
+	unsigned int dom, bus, dev, fn;
+
+	if (sscanf(bdf, "%x:%x:%x.%x", &dom, &bus, &dev, &fn) != 4)
+		return IMON_SEL_ANY;
+	return bus << 8 | dev << 3 | fn;
+}

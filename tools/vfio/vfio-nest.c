@@ -1,0 +1,760 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vfio-nest: show what nested translation a device has, and see it work
+ *
+ * See Documentation/userspace-api/vfio-nesting.rst.
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libvfio.h"
+
+/* Exit codes */
+#define EX_OK		0
+#define EX_FAILED	1	/* an operation failed or gave wrong data */
+#define EX_USAGE	2
+#define EX_MISSING	4	/* a device or feature is not there */
+
+#define GUEST_MEM	(4 * SZ_2M)
+#define DEMO_SRC	0x7f0000000000ull
+#define DEMO_DST	0x7f0000200000ull
+#define DEMO_LEN	0x2000u
+#define DEMO_MIN_PASID	1u
+#define DEMO_MAX_PASID	0xfffffu
+
+static const char usage[] =
+"Usage: vfio-nest info BDF\n"
+"       vfio-nest demo [BDF]\n"
+"       vfio-nest --help\n"
+"\n"
+"  info BDF    Say what nested translation the device offers through VFIO,\n"
+"              and what is missing.  Works on any device that is bound to\n"
+"              vfio-pci; changes nothing.\n"
+"  demo [BDF]  Play a guest: build page tables in its memory, bind them to\n"
+"              PASIDs, let the device copy through them, take a page away and\n"
+"              watch the IOMMU stop the device.  Needs the emulated device\n"
+"              pasid-testdev; without BDF the first one that is found.\n"
+"\n"
+"BDF is a PCI address as lspci prints it: 0000:01:00.0 or 01:00.0.\n"
+"\n"
+"Exit status: 0 all went well; 1 an operation failed or the device did not do\n"
+"what it should; 2 wrong usage; 4 a device or a feature is not there.\n";
+
+/* Prints words so that lines stay within 80 columns */
+static void wrapped(const char *indent, const char *text)
+{
+	size_t room = 79 - strlen(indent), n;
+
+	while (*text) {
+		n = strlen(text);
+		if (n > room) {
+			n = room;
+			while (n && text[n] != ' ')
+				n--;
+			if (!n)
+				n = room;
+		}
+		printf("%s%.*s\n", indent, (int)n, text);
+		text += n;
+		while (*text == ' ')
+			text++;
+	}
+}
+
+static void say(const char *indent, const char *fmt, ...)
+	__printf(2, 3);
+
+static void say(const char *indent, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	wrapped(indent, text);
+}
+
+/* What happened, where, what to do next */
+static int complain(int code, int err, const char *next)
+{
+	fflush(stdout);
+	if (err)
+		fprintf(stderr, "vfio-nest: %s: %s\n", vfio_why(),
+			strerror(-err));
+	else
+		fprintf(stderr, "vfio-nest: %s\n", vfio_why());
+	if (next)
+		fprintf(stderr, "%s\n", next);
+	return code;
+}
+
+static const char *yes_no(bool yes)
+{
+	return yes ? "yes" : "no";
+}
+
+/*
+ * Opening a device
+ */
+
+static const char bind_it[] =
+"Bind it, after stopping all that uses it:\n"
+"  echo vfio-pci > /sys/bus/pci/devices/%s/driver_override\n"
+"  echo %s > /sys/bus/pci/devices/%s/driver/unbind   # if bound\n"
+"  echo %s > /sys/bus/pci/drivers_probe\n"
+"tools/testing/selftests/vfio/run.sh does that and undoes it.";
+
+static const char bind_all[] =
+"Bind every device of IOMMU group %s to vfio-pci:\n"
+"  ls /sys/kernel/iommu_groups/%s/devices";
+
+static int open_failed(const char *bdf, int err)
+{
+	char driver[64], group[32], next[768];
+
+	if (access("/sys/bus/pci/devices", F_OK))
+		return complain(EX_MISSING, err, "Is sysfs mounted on /sys?");
+	if (vfio_sysfs_id(bdf, "vendor") < 0) {
+		vfio_fail(0, "there is no PCI function %s", bdf);
+		return complain(EX_MISSING, 0, "lspci -D lists what there is.");
+	}
+	if (vfio_sysfs_link(bdf, "iommu_group", group, sizeof(group))) {
+		vfio_fail(0, "%s is behind no IOMMU", bdf);
+		return complain(EX_MISSING, 0,
+"Turn the IOMMU on in the firmware, and on the kernel's command line:\n"
+"intel_iommu=on,sm_on");
+	}
+	if (vfio_sysfs_link(bdf, "driver", driver, sizeof(driver)))
+		snprintf(driver, sizeof(driver), "no driver");
+	if (strcmp(driver, "vfio-pci")) {
+		vfio_fail(0, "%s is bound to %s, not to vfio-pci", bdf, driver);
+		snprintf(next, sizeof(next), bind_it, bdf, bdf, bdf, bdf);
+		return complain(EX_MISSING, 0, next);
+	}
+	switch (err) {
+	case -EBUSY:
+		return complain(EX_FAILED, err,
+"Another process uses the device or its group; end it first.");
+	case -EACCES:
+		return complain(EX_FAILED, err,
+"Become root, or take the ownership of the group's file.");
+	case -EPERM:
+		snprintf(next, sizeof(next), bind_all, group, group);
+		return complain(EX_FAILED, err, next);
+	case -ENOENT:
+	case -ENODEV:
+		return complain(EX_MISSING, err,
+"The kernel needs VFIO: modprobe vfio-pci vfio_iommu_type1");
+	default:
+		return complain(EX_FAILED, err, "The kernel's log may tell more: dmesg");
+	}
+}
+
+/* Returns 0, or an exit code after a message */
+static int open_device(struct vfio_container *c, struct vfio_device *d,
+		       const char *bdf)
+{
+	int ret, fd;
+
+	/* What there is to say about the device comes before all else */
+	if (vfio_sysfs_id(bdf, "vendor") < 0)
+		return open_failed(bdf, -ENODEV);
+	ret = vfio_container_open(c);
+	if (ret)
+		return open_failed(bdf, ret);
+	if (vfio_check_extension(c, VFIO_TYPE1_NESTING_API) != 1) {
+		vfio_fail(0, "this kernel has no nesting for VFIO containers");
+		return complain(EX_MISSING, 0,
+"VFIO_CHECK_EXTENSION(VFIO_TYPE1_NESTING_API) is not 1: boot a kernel with\n"
+"the vfio-nesting patches and CONFIG_VFIO_IOMMU_TYPE1_NESTING.");
+	}
+	fd = vfio_container_attach(c, VFIO_TYPE1_NESTING_IOMMU, bdf);
+	if (fd < 0)
+		return open_failed(bdf, fd);
+	ret = vfio_device_get(d, fd, bdf);
+	return ret ? open_failed(bdf, ret) : 0;
+}
+
+static int no_nesting(const char *bdf, int err)
+{
+	if (err != -ENOENT)
+		return complain(EX_FAILED, err, NULL);
+	vfio_fail(0, "the IOMMU of %s offers no nesting", bdf);
+	return complain(EX_MISSING, 0,
+"On Intel hardware it needs scalable mode with nested translation: put\n"
+"intel_iommu=on,sm_on on the kernel's command line.");
+}
+
+/*
+ * info
+ */
+
+static const struct {
+	u32 bit;
+	const char *name;
+	const char *missing;
+} features[] = {
+	{ VFIO_NESTING_FEATURE_BIND_GUEST_PASID, "bind a table to a PASID",
+	  "a guest's page tables cannot be used" },
+	{ VFIO_NESTING_FEATURE_CACHE_INVALIDATE, "invalidate caches",
+	  "changes to a table cannot be made visible" },
+	{ VFIO_NESTING_FEATURE_PASID_ALLOC, "allocate host PASIDs",
+	  "the VMM chooses numbers itself, any below the width will do" },
+};
+
+static void row(const char *name, const char *fmt, ...)
+	__printf(2, 3);
+
+static void row(const char *name, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("  %-26s", name);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+static void show_format(const struct vfio_nesting_format *f)
+{
+	const struct s1_ops *ops = s1_ops_find(f->format);
+	unsigned int i;
+
+	row("format", "%u (%s)", f->format,
+	    ops ? ops->name : "not known to this tool");
+	for (i = 0; i < ARRAY_SIZE(features); i++) {
+		if (!(f->features & features[i].bit)) {
+			row(features[i].name, "no:");
+			say("      ", "%s", features[i].missing);
+			continue;
+		}
+		row(features[i].name, "yes%s",
+		    f->required & features[i].bit ?
+		    ", and the VMM must use it" : "");
+	}
+}
+
+static void show_container(const union nest_info *info)
+{
+	const struct vfio_iommu_type1_info_cap_nesting *cap = &info->cap;
+	u32 i;
+
+	printf("Container\n");
+	for (i = 0; i < cap->nr_formats; i++)
+		show_format(&cap->formats[i]);
+	row("host PASIDs", "%u of %u in use", cap->pasid_used,
+	    cap->pasid_quota);
+	row("bindings", "%u of %u in use", cap->nr_bindings,
+	    cap->max_bindings);
+	if (cap->msi_size)
+		row("MSI window", "0x%llx, 0x%llx bytes",
+		    (unsigned long long)cap->msi_start,
+		    (unsigned long long)cap->msi_size);
+	else
+		row("MSI window", "none");
+	if (cap->flags & VFIO_NESTING_INFO_NO_RO_MAPS) {
+		row("read-only maps", "no:");
+		say("      ",
+		    "stage 2 refuses them; map the guest's ROM writable or not at all");
+	} else {
+		row("read-only maps", "yes");
+	}
+}
+
+static void show_vtd(const struct iommu_hw_info_vtd *hw)
+{
+	u64 cap = hw->cap_reg, ecap = hw->ecap_reg;
+
+	row("VT-d registers", "cap 0x%016llx", (unsigned long long)cap);
+	row("", "ecap 0x%016llx", (unsigned long long)ecap);
+	row("nested translation", "%s", yes_no(ecap >> 26 & 1));
+	row("1 GiB stage-1 pages", "%s", yes_no(cap >> 56 & 1));
+	row("5-level stage 1", "%s", yes_no(cap >> 60 & 1));
+	row("supervisor requests", "%s", yes_no(ecap >> 31 & 1));
+	row("extended access flags", "%s", yes_no(ecap >> 34 & 1));
+}
+
+static void show_device(const struct vfio_device *d)
+{
+	struct vfio_device_feature_nesting n;
+	struct iommu_hw_info_vtd hw;
+	int ret = nest_device_info(d, &n, &hw);
+
+	printf("Device\n");
+	if (ret) {
+		say("  ", "VFIO_DEVICE_FEATURE_NESTING: %s", strerror(-ret));
+		return;
+	}
+	if (n.pasid_bits) {
+		row("PASID", "%u bits: 1 to 0x%x can be bound", n.pasid_bits,
+		    (1u << n.pasid_bits) - 1);
+	} else {
+		row("PASID", "no:");
+		say("      ",
+		    "only requests without PASID can be bound (PASID 0); the device lacks the capability, or a port above it blocks PASID prefixes");
+	}
+	row("execute, privileged", "%s, %s",
+	    yes_no(n.flags & VFIO_DEVICE_NESTING_PASID_EXEC),
+	    yes_no(n.flags & VFIO_DEVICE_NESTING_PASID_PRIV));
+	row("device TLB (ATS)", "%s",
+	    n.flags & VFIO_DEVICE_NESTING_ATS ? "on" : "off");
+	if (n.format == VFIO_NESTING_FORMAT_VTD_S1 &&
+	    n.hw_info_len >= sizeof(hw))
+		show_vtd(&hw);
+}
+
+static int do_info(const char *bdf)
+{
+	struct vfio_container c;
+	struct vfio_device d;
+	union nest_info info;
+	char group[32] = "?";
+	int ret;
+
+	ret = open_device(&c, &d, bdf);
+	if (ret)
+		return ret;
+	vfio_sysfs_link(bdf, "iommu_group", group, sizeof(group));
+	printf("%s: %04x:%04x, IOMMU group %s, bound to vfio-pci\n", bdf,
+	       vfio_sysfs_id(bdf, "vendor"), vfio_sysfs_id(bdf, "device"),
+	       group);
+	ret = nest_info(&c, &info);
+	if (ret)
+		return no_nesting(bdf, ret);
+	show_container(&info);
+	show_device(&d);
+	return EX_OK;
+}
+
+/*
+ * demo
+ */
+
+struct demo {
+	const char *bdf;
+	struct vfio_container c;
+	struct vfio_device d;
+	struct ptd ptd;
+	struct imon mon;
+	bool have_mon;
+	struct guest g;
+	int kmsg;
+	int step;
+};
+
+struct process {
+	const char *name;
+	u32 pasid;
+	bool allocated;
+	struct s1_table table;
+	u64 src, dst;		/* guest physical */
+	u8 fill;
+};
+
+static void step(struct demo *demo, const char *fmt, ...)
+	__printf(2, 3);
+
+static void step(struct demo *demo, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("\n%d. ", ++demo->step);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+/* What the IOMMU did since the last call */
+static void hardware(struct demo *demo)
+{
+	static const struct {
+		u32 event;
+		const char *name;
+	} events[] = {
+		{ IOMMU_MON_EV_TRANS, "untranslated accesses" },
+		{ IOMMU_MON_EV_ATS, "translation requests (ATS)" },
+		{ IOMMU_MON_EV_HIT, "served by its cache" },
+		{ IOMMU_MON_EV_WALK, "table walks" },
+		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PC),
+		  "PASID-cache invalidations" },
+		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PIOTLB),
+		  "IOTLB invalidations" },
+		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_DTLB),
+		  "device-TLB invalidations" },
+		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PDTLB),
+		  "device-TLB invalidations (PASID)" },
+		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_WAIT), "waits" },
+		{ IOMMU_MON_EV_F_RAISED, "faults" },
+	};
+	char text[512] = "";
+	unsigned int i;
+	size_t len = 0;
+	u64 n;
+
+	if (!demo->have_mon)
+		return;
+	for (i = 0; i < ARRAY_SIZE(events); i++) {
+		n = imon_total(&demo->mon, events[i].event);
+		if (n && len < sizeof(text))
+			len += snprintf(text + len, sizeof(text) - len,
+					"%s%llu %s", len ? ", " : "",
+					n, events[i].name);
+	}
+	say("   ", "[IOMMU: %s]", len ? text : "nothing");
+	imon_clear(&demo->mon);
+}
+
+/* Lines of the kernel's log since the last call that speak of DMA */
+static void kernel_log(struct demo *demo)
+{
+	char line[2048], *text, *end;
+	ssize_t n;
+	int tries, lines = 0;
+
+	if (demo->kmsg < 0)
+		return;
+	for (tries = 0; tries < 20 && !lines; tries++) {
+		while ((n = read(demo->kmsg, line, sizeof(line) - 1)) > 0) {
+			line[n] = 0;
+			text = strchr(line, ';');
+			if (!text || !strstr(text, "[DMA "))
+				continue;
+			end = strchr(++text, '\n');
+			if (end)
+				*end = 0;
+			printf("   kernel log:\n");
+			wrapped("     ", text);
+			lines++;
+		}
+		usleep(50000);
+	}
+	if (!lines)
+		say("   ",
+		    "(no line in the kernel's log: it prints a few faults each five seconds only)");
+}
+
+static int demo_open(struct demo *demo)
+{
+	static char found[VFIO_BDF_LEN];
+	int ret;
+
+	if (!demo->bdf) {
+		ret = vfio_find_id(PTD_VENDOR_ID, PTD_DEVICE_ID, found);
+		if (ret)
+			return complain(EX_MISSING, 0,
+"The demo drives the emulated device pasid-testdev: `make demo` boots a\n"
+"machine that has it.  On other devices: vfio-nest info BDF.");
+		demo->bdf = found;
+	}
+	if (vfio_sysfs_id(demo->bdf, "vendor") >= 0 &&
+	    (vfio_sysfs_id(demo->bdf, "vendor") != PTD_VENDOR_ID ||
+	     vfio_sysfs_id(demo->bdf, "device") != PTD_DEVICE_ID)) {
+		vfio_fail(0, "%s is no pasid-testdev (%04x:%04x)", demo->bdf,
+			  PTD_VENDOR_ID, PTD_DEVICE_ID);
+		return complain(EX_MISSING, 0,
+"The demo has no driver for other devices.  Try: vfio-nest info BDF.");
+	}
+	ret = open_device(&demo->c, &demo->d, demo->bdf);
+	if (ret)
+		return ret;
+	ret = ptd_init(&demo->ptd, &demo->d);
+	if (ret)
+		return complain(EX_FAILED, ret, NULL);
+	demo->have_mon = !imon_open(&demo->mon);
+	if (demo->have_mon)
+		imon_clear(&demo->mon);
+	demo->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (demo->kmsg >= 0)
+		lseek(demo->kmsg, 0, SEEK_END);
+	return 0;
+}
+
+static int demo_info(struct demo *demo, const struct s1_ops **ops,
+		     bool *alloc)
+{
+	const struct vfio_nesting_format *f;
+	struct vfio_device_feature_nesting n;
+	union nest_info info;
+	int ret;
+
+	step(demo, "What does the IOMMU offer for %s?", demo->bdf);
+	ret = nest_info(&demo->c, &info);
+	if (ret)
+		return no_nesting(demo->bdf, ret);
+	f = &info.cap.formats[0];
+	*ops = s1_ops_find(f->format);
+	if (!*ops) {
+		vfio_fail(0, "format %u of stage 1 is not known to this tool",
+			  f->format);
+		return complain(EX_MISSING, 0, NULL);
+	}
+	ret = nest_device_info(&demo->d, &n, NULL);
+	if (ret) {
+		vfio_fail(0, "VFIO_DEVICE_FEATURE_NESTING of %s", demo->bdf);
+		return complain(EX_FAILED, ret, NULL);
+	}
+	if (!n.pasid_bits) {
+		vfio_fail(0, "%s cannot send requests with PASID", demo->bdf);
+		return complain(EX_MISSING, 0, NULL);
+	}
+	*alloc = f->features & VFIO_NESTING_FEATURE_PASID_ALLOC;
+	say("   ",
+	    "Stage-1 tables in the format of %s; PASIDs of %u bits; at most %u bindings; device TLB %s.",
+	    (*ops)->name, n.pasid_bits, info.cap.max_bindings,
+	    n.flags & VFIO_DEVICE_NESTING_ATS ? "on" : "off");
+	return 0;
+}
+
+/* A page table and memory for one process of the guest */
+static int demo_process(struct demo *demo, struct process *p,
+			const struct s1_ops *ops, bool alloc)
+{
+	struct guest *g = &demo->g;
+	int ret;
+
+	if (alloc) {
+		ret = nest_pasid_alloc(&demo->c, DEMO_MIN_PASID,
+				       DEMO_MAX_PASID);
+		if (ret < 0) {
+			vfio_fail(ret, "VFIO_IOMMU_PASID_REQUEST");
+			return complain(EX_FAILED, ret, NULL);
+		}
+		p->pasid = ret;
+		p->allocated = true;
+	}
+	p->src = guest_alloc(g, DEMO_LEN, SZ_4K);
+	p->dst = guest_alloc(g, DEMO_LEN, SZ_4K);
+	ret = s1_init(&p->table, ops, g);
+	if (!ret)
+		ret = s1_map(&p->table, DEMO_SRC, p->src, DEMO_LEN, SZ_4K,
+			     S1_READ | S1_USER);
+	if (!ret)
+		ret = s1_map(&p->table, DEMO_DST, p->dst, DEMO_LEN, SZ_4K,
+			     S1_RW);
+	if (ret)
+		return complain(EX_FAILED, ret, NULL);
+	memset(guest_va(g, p->src), p->fill, DEMO_LEN);
+
+	step(demo, "Process %s of the guest: PASID 0x%x%s", p->name, p->pasid,
+	     p->allocated ? ", allocated on the host" : ", our own choice");
+	say("   ", "Its page table is at 0x%llx in the guest:",
+	    p->table.root);
+	printf("     0x%llx -> 0x%llx  %u bytes, read-only, all 0x%02x\n",
+	       DEMO_SRC, p->src, DEMO_LEN, p->fill);
+	printf("     0x%llx -> 0x%llx  %u bytes, writable, zero\n",
+	       DEMO_DST, p->dst, DEMO_LEN);
+	ret = nest_bind(&demo->c, NEST_ALL_GROUPS, p->pasid, &p->table);
+	if (ret) {
+		vfio_fail(ret, "VFIO_IOMMU_BIND of PASID 0x%x", p->pasid);
+		return complain(EX_FAILED, ret,
+				"The kernel's log may tell more: dmesg");
+	}
+	say("   ",
+	    "VFIO_IOMMU_BIND: from now on the IOMMU walks this table for requests with PASID 0x%x.",
+	    p->pasid);
+	hardware(demo);
+	return 0;
+}
+
+static int demo_copy(struct demo *demo, struct process *p)
+{
+	u8 *dst = guest_va(&demo->g, p->dst);
+	struct ptd_record r;
+	unsigned int i;
+	int ret;
+
+	step(demo, "The device copies for process %s", p->name);
+	say("   ", "%u bytes from 0x%llx to 0x%llx, with PASID 0x%x.",
+	    DEMO_LEN, DEMO_SRC, DEMO_DST, p->pasid);
+	ret = ptd_copy(&demo->ptd, p->pasid, DEMO_DST, DEMO_SRC, DEMO_LEN, &r);
+	if (ret < 0)
+		return complain(EX_FAILED, ret, NULL);
+	if (ret != PTD_ST_OK) {
+		vfio_fail(0, "the copy failed at 0x%llx: %s",
+			  (u64)r.fault_addr, ptd_status_name(ret));
+		kernel_log(demo);
+		return complain(EX_FAILED, 0, NULL);
+	}
+	for (i = 0; i < DEMO_LEN; i++) {
+		if (dst[i] == p->fill)
+			continue;
+		vfio_fail(0, "byte %u of the copy is 0x%02x, not 0x%02x", i,
+			  dst[i], p->fill);
+		return complain(EX_FAILED, 0, NULL);
+	}
+	say("   ",
+	    "Device: \"%s\", %u bytes.  The guest finds %u times 0x%02x at 0x%llx: right.",
+	    ptd_status_name(ret), r.done, DEMO_LEN, p->fill, p->dst);
+	i = s1_flags(&p->table, DEMO_DST);
+	say("   ",
+	    "In the guest's table the entry of 0x%llx is now marked%s%s by the IOMMU.",
+	    DEMO_DST, i & S1_ACCESSED ? " accessed" : " not accessed",
+	    i & S1_DIRTY ? " and dirty" : " and not dirty");
+	hardware(demo);
+	return 0;
+}
+
+/* Take the second page away: the copy stops there */
+static int demo_unmap(struct demo *demo, struct process *p)
+{
+	u64 gone = DEMO_DST + SZ_4K;
+	struct ptd_record r;
+	int ret;
+
+	step(demo, "Process %s unmaps the page at 0x%llx", p->name, gone);
+	ret = s1_unmap(&p->table, gone);
+	if (ret) {
+		vfio_fail(ret, "stage-1 unmap");
+		return complain(EX_FAILED, ret, NULL);
+	}
+	ret = ptd_copy(&demo->ptd, p->pasid, DEMO_DST, DEMO_SRC, DEMO_LEN, &r);
+	if (ret < 0)
+		return complain(EX_FAILED, ret, NULL);
+	if (ret == PTD_ST_OK)
+		say("   ",
+		    "A copy still gets through: the IOMMU holds the old translation in its cache, as it may until the guest invalidates it.");
+	else
+		say("   ",
+		    "A copy is stopped even before the invalidation: the translation was in no cache.");
+	hardware(demo);
+
+	ret = nest_inval_range(&demo->c, NEST_ALL_GROUPS, p->pasid, &p->table,
+			       gone, 1);
+	if (ret) {
+		vfio_fail(ret, "VFIO_IOMMU_CACHE_INVALIDATE");
+		return complain(EX_FAILED, ret, NULL);
+	}
+	say("   ", "VFIO_IOMMU_CACHE_INVALIDATE of that page:");
+	hardware(demo);
+
+	step(demo, "The device tries the copy again");
+	ret = ptd_copy(&demo->ptd, p->pasid, DEMO_DST, DEMO_SRC, DEMO_LEN, &r);
+	if (ret < 0)
+		return complain(EX_FAILED, ret, NULL);
+	if (ret != PTD_ST_WRITE_FAULT || r.fault_addr != gone) {
+		vfio_fail(0, "expected a refused write at 0x%llx: \"%s\", 0x%llx",
+			  gone, ptd_status_name(ret), (u64)r.fault_addr);
+		return complain(EX_FAILED, 0, NULL);
+	}
+	say("   ", "Device: \"%s\" at 0x%llx, after %u bytes: stopped.",
+	    ptd_status_name(ret), (u64)r.fault_addr, r.done);
+	hardware(demo);
+	kernel_log(demo);
+	return 0;
+}
+
+static int demo_end(struct demo *demo, struct process *p, unsigned int n)
+{
+	int ret;
+
+	step(demo, "Unbind");
+	while (n--) {
+		ret = nest_unbind(&demo->c, NEST_ALL_GROUPS, p[n].pasid);
+		if (ret) {
+			vfio_fail(ret, "unbind of PASID 0x%x", p[n].pasid);
+			return complain(EX_FAILED, ret, NULL);
+		}
+		if (p[n].allocated)
+			nest_pasid_free(&demo->c, p[n].pasid, p[n].pasid);
+		ret = ptd_copy(&demo->ptd, p[n].pasid, DEMO_DST, DEMO_SRC, 8,
+			       NULL);
+		if (ret < 0)
+			return complain(EX_FAILED, ret, NULL);
+		if (ret != PTD_ST_READ_FAULT) {
+			vfio_fail(0, "PASID 0x%x still reaches memory after unbind: %s",
+				  p[n].pasid, ptd_status_name(ret));
+			return complain(EX_FAILED, 0, NULL);
+		}
+		say("   ", "PASID 0x%x: the device is refused.", p[n].pasid);
+	}
+	hardware(demo);
+	return 0;
+}
+
+static int do_demo(const char *bdf)
+{
+	struct process p[] = {
+		{ .name = "A", .pasid = 1, .fill = 0xaa },
+		{ .name = "B", .pasid = 2, .fill = 0xbb },
+	};
+	struct demo demo = { .bdf = bdf };
+	const struct s1_ops *ops = NULL;
+	bool alloc = false;
+	unsigned int i;
+	int ret;
+
+	ret = demo_open(&demo);
+	if (!ret)
+		ret = demo_info(&demo, &ops, &alloc);
+	if (ret)
+		return ret;
+
+	step(&demo, "The guest's memory");
+	ret = guest_init(&demo.g, &demo.c, GUEST_GPA, GUEST_MEM);
+	if (ret)
+		return complain(EX_FAILED, ret,
+"Enough locked memory?  ulimit -l; the kernel's log may tell more: dmesg");
+	say("   ",
+	    "%llu MiB of this process, which plays the guest, mapped at 0x%llx in the guest by VFIO_IOMMU_MAP_DMA: that is stage 2.",
+	    GUEST_MEM >> 20, GUEST_GPA);
+	hardware(&demo);
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		ret = demo_process(&demo, &p[i], ops, alloc);
+		if (ret)
+			return ret;
+	}
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		ret = demo_copy(&demo, &p[i]);
+		if (ret)
+			return ret;
+	}
+	say("   ", "Same addresses, another PASID: other memory.");
+	ret = demo_unmap(&demo, &p[0]);
+	if (!ret)
+		ret = demo_end(&demo, p, ARRAY_SIZE(p));
+	if (ret)
+		return ret;
+	printf("\nAll as it should be.  More about this device: vfio-nest info %s\n",
+	       demo.bdf);
+	return EX_OK;
+}
+
+static int wrong_usage(const char *what)
+{
+	fprintf(stderr, "vfio-nest: %s\n\n%s", what, usage);
+	return EX_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	char bdf[VFIO_BDF_LEN];
+	int i;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help")) {
+			fputs(usage, stdout);
+			return EX_OK;
+		}
+	}
+	if (argc < 2)
+		return wrong_usage("which command?");
+	if (argc > 3)
+		return wrong_usage("too many arguments");
+	if (argc == 3 && vfio_parse_bdf(argv[2], bdf))
+		return wrong_usage(vfio_why());
+
+	if (!strcmp(argv[1], "info"))
+		return argc == 3 ? do_info(bdf) : wrong_usage("info: of what?");
+	if (!strcmp(argv[1], "demo"))
+		return do_demo(argc == 3 ? bdf : NULL);
+	return wrong_usage("unknown command");
+}
