@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2054,SC2154
 #
 # The test machine: what QEMU is told about it.  run.sh sources this.  Where a
 # device or a property does not exist (yet), the machine goes without it.

@@ -113,7 +113,7 @@ make_initrd()
 	mkdir -p "$root"/{bin,dev,etc,root,proc,sys,tmp}
 	bb=$(command -v busybox) || fail "there is no busybox" \
 		"apt-get install busybox-static"
-	! grep -qa ld-linux "$bb" || fail "$bb is not static" \
+	! readelf -lW "$bb" | grep -q INTERP || fail "$bb is not static" \
 		"apt-get install busybox-static"
 	cp "$bb" "$root/bin/busybox"
 	ln -s busybox "$root/bin/sh"
@@ -163,6 +163,7 @@ cmdline+=$append
 
 accel=${ACCEL:-tcg}
 [ "$accel" != tcg ] || accel=tcg,thread=multi
+# shellcheck disable=SC2054
 cmd=("$qemu" -L "$build/qemu/out-$arch/pc-bios/optionrom"
      -L /usr/share/seabios -L /usr/share/qemu
      -nodefaults -no-user-config -no-reboot -display none -vga none
@@ -180,6 +181,7 @@ else
 		find "$logs/vm" -name '*.log' -printf '%T@ %p\n' | sort -rn |
 			tail -n +101 | cut -d' ' -f2- | xargs -r rm -f
 	fi
+	# shellcheck disable=SC2054
 	cmd+=(-chardev "file,id=console,path=$console"
 	      -serial chardev:console
 	      -device virtio-serial-pci,bus=pcie.0,addr=2.0)
