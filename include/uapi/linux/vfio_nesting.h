@@ -114,7 +114,9 @@ struct vfio_iommu_type1_info_cap_nesting {
  * * EOPNOTSUPP	no format of this container has PASID_ALLOC
  * * EDQUOT	ALLOC: the quota is used up
  * * ENOSPC	ALLOC: no free PASID in the range
- * * ENODEV	no device is attached
+ *
+ * This and the following two fail with EINVAL where no group is attached, as
+ * any ioctl of such a container, and with ENOTTY in other containers.
  */
 struct vfio_iommu_type1_pasid_request {
 	__u32	argsz;
@@ -139,6 +141,12 @@ struct vfio_iommu_type1_pasid_request {
  * @data_len: OP_BIND: the length the format demands; else 0
  * @data_uptr: OP_BIND: the format's bind data; else 0
  *
+ * Attaching a group to a container of type VFIO_TYPE1_NESTING_IOMMU, by
+ * VFIO_SET_IOMMU or later, fails with EOPNOTSUPP if its IOMMU cannot nest, if
+ * the group has several devices, or if it is an emulated one (mdev); with
+ * EINVAL if the container has a map that stage 2 cannot hold, see
+ * VFIO_NESTING_INFO_NO_RO_MAPS.
+ *
  * BIND makes a stage-1 table of the guest translate, nested on the mappings
  * of this container.  What was bound there is replaced; if BIND fails it
  * stays.  UNBIND: requests with that PASID are blocked; requests without
@@ -150,10 +158,10 @@ struct vfio_iommu_type1_pasid_request {
  * nothing.
  *
  * Return: 0, or -1 with errno
- * * EINVAL	unknown flag, op, target; a field that must be 0; bad data
+ * * EINVAL	unknown flag, op, target; a field that must be 0; bad data;
+ *		@group_fd is not a group
  * * EBADF	@group_fd is no file
- * * ENOENT	the group is not in this container; UNBIND: not bound
- * * ENODEV	no group is attached
+ * * ENOENT	the group is not in this container; UNBIND: bound nowhere
  * * EOPNOTSUPP	@format or @target is not what this IOMMU has
  * * ERANGE	@pasid is beyond what the device supports
  * * ENOSPC	too many bindings, or no domain id left
@@ -199,7 +207,9 @@ struct vfio_iommu_type1_bind {
  *
  * Return: 0, or -1 with errno; @entry_num is written in both cases once the
  * arguments were accepted, and counts the entries done for all bindings
- * * EINVAL	unknown flag, target; @entry_num 0 or over 65536; bad entry
+ * * EINVAL	unknown flag, target; @entry_num 0 or over 65536; @entry_len
+ *		too short; bad entry; @group_fd is not a group
+ * * E2BIG	@entry_len over a page; what is not known there is not 0
  * * EBADF	@group_fd is no file
  * * ENOENT	the group is not in this container; nothing is bound there
  * * EOPNOTSUPP	@format is not what is bound there, unknown flag in an entry
@@ -230,7 +240,9 @@ struct vfio_iommu_type1_cache_invalidate {
  * @hw_info_len: in: bytes of room at @hw_info_uptr; out: what the format has
  * @hw_info_uptr: where to write it, cut at the room; may be 0 with room 0
  *
- * ENOTTY where the device is not behind an IOMMU that can nest.
+ * Works whatever the device was opened with, a container or an iommufd.
+ * EINVAL if a field that is not marked "in" is not 0.  ENOTTY where the device
+ * is not behind an IOMMU that can nest.
  */
 struct vfio_device_feature_nesting {
 	__u32	flags;

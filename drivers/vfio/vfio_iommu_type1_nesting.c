@@ -1,0 +1,1184 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO: nested translation in type1 containers
+ *
+ * In a container of type VFIO_TYPE1_NESTING_IOMMU every domain of
+ * vfio_iommu_type1.c is a stage 2 (a nest parent).  Here are the stage-1
+ * tables of the guest that are nested on it: one binding for each (group,
+ * PASID), and the PASIDs that the container asked for.  Vendor data passes
+ * through untouched.
+ *
+ * Who undoes what
+ * ---------------
+ * A binding belongs to the container, not to a device file: a device that is
+ * closed, reset or opened again keeps it.  It ends with UNBIND, BLOCK or a
+ * BIND that replaces it, or when its group leaves the container:
+ * vfio_nesting_group_del() runs in detach_group before type1 detaches the
+ * group and releases the ownership of its DMA.  A group leaves when user
+ * space says so, closes the group (a process that is killed, too), or when
+ * the last device of the group is unplugged or unbound from its driver; by
+ * then vfio has waited until all its device files are closed.  The last group
+ * that leaves takes the container's iommu data with it, and so
+ * vfio_nesting_destroy() finds no groups, but takes away those that are there.
+ *
+ * Inside a group the PASIDs go first, then the requests without PASID, then
+ * type1 detaches the parent, and frees it if it was the last user.
+ *
+ * Locking
+ * -------
+ * container->group_lock
+ *   type1's iommu->lock
+ *     vfio_nesting.lock
+ *       vfio_nesting_group.use
+ *         the iommu group's mutex, mmap_lock
+ *
+ * container->group_lock keeps groups from coming and going: held for write
+ * by attach, detach and release, for read by our ioctls (and GET_INFO), see
+ * vfio_container_ioctl_locked().
+ *
+ * vfio_nesting.lock orders the ioctls that change something.  iommu->lock,
+ * which MAP_DMA holds while it pins memory, is not taken by any ioctl here.
+ *
+ * vfio_nesting_group.use keeps the bindings of one group in place while an
+ * invalidation uses them.  It is held for read during one piece of an
+ * invalidation, and for write while a binding is attached or detached, so
+ * that an invalidation finds the table that the hardware has.  User memory
+ * that faults slowly during an invalidation thus holds up changes of that
+ * group's bindings, and nothing of other containers.
+ */
+
+#include <linux/file.h>
+#include <linux/iommu.h>
+#include <linux/iommu-nesting.h>
+#include <linux/iommu-pasid.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/overflow.h>
+#include <linux/rwsem.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+#include <linux/xarray.h>
+#include <kunit/visibility.h>
+
+#include "vfio.h"
+#include "vfio_iommu_type1_nesting.h"
+
+/*
+ * Each binding costs a domain id of the IOMMU, of which the host has 65536 or
+ * fewer for all containers, and makes each unmap of stage 2 longer by what it
+ * takes to invalidate one more PASID.  1024 lets a guest have a thousand
+ * processes with a device open, and needs some sixty containers that all use
+ * it up before ids run out.
+ */
+static unsigned int max_bindings __read_mostly = 1024;
+module_param(max_bindings, uint, 0644);
+MODULE_PARM_DESC(max_bindings,
+		 "Bindings (device, PASID) a container may have (1024).");
+
+/*
+ * The numbers are the host's: 2^20, shared with SVA.  1000 for each container
+ * leaves some for a thousand containers.
+ */
+static unsigned int pasid_quota __read_mostly = 1000;
+module_param(pasid_quota, uint, 0644);
+MODULE_PARM_DESC(pasid_quota,
+		 "PASIDs unique on the host that a container may hold (1000).");
+
+#define VFIO_NESTING_MAX_PASID		((1U << 20) - 1)
+#define VFIO_NESTING_MAX_ENTRIES	65536
+
+/* Entries between two looks at signals and at what else wants to run */
+#define VFIO_NESTING_PIECE		1024
+
+/* A PASID of vfio_nesting.pasids that is freed, but still bound */
+#define VFIO_NESTING_PENDING		XA_MARK_0
+
+/**
+ * struct vfio_nesting - The nesting part of one container
+ * @lock: taken by all that changes something here
+ * @groups: of struct vfio_nesting_group; changes with container->group_lock
+ *	    held for write and @lock, so that either is enough to walk it
+ * @pasids: the PASIDs from VFIO_IOMMU_PASID_REQUEST
+ * @nr_pasids: how many @pasids holds
+ * @nr_bindings: bindings of all groups
+ */
+struct vfio_nesting {
+	struct mutex		lock;		/* all below */
+	struct list_head	groups;
+	struct xarray		pasids;
+	u32			nr_pasids;
+	u32			nr_bindings;
+};
+
+/**
+ * struct vfio_nesting_group - A group of the container
+ * @next: in vfio_nesting.groups
+ * @iommu_group: what type1 knows it by
+ * @dev: its only device; we have a reference
+ * @parent: type1's domain for it, which outlives us
+ * @info: what the IOMMU can do for @dev
+ * @msi_start: first address of the MSI window
+ * @msi_size: 0 if there is none
+ * @use: read: use @bindings; write: change them and what is attached
+ * @bindings: struct vfio_nesting_binding by PASID
+ * @blocked: requests without PASID are blocked
+ * @new: during a BIND: what to attach
+ * @old: during a BIND or BLOCK: what was attached, until it is sure to go
+ * @changed: during a BIND or BLOCK: to be undone if another group fails
+ * @target: in the list of groups that an ioctl changes
+ */
+struct vfio_nesting_group {
+	struct list_head		next;
+	struct iommu_group		*iommu_group;
+	struct device			*dev;
+	struct iommu_domain		*parent;
+	struct iommu_nesting_info	info;
+	u64				msi_start;
+	u64				msi_size;
+	struct rw_semaphore		use;
+	struct xarray			bindings;
+	bool				blocked;
+
+	struct vfio_nesting_binding	*new;
+	struct vfio_nesting_binding	*old;
+	bool				changed;
+	struct list_head		target;
+};
+
+/**
+ * struct vfio_nesting_binding - One stage-1 table, attached
+ * @handle: how the core finds the owner of a fault
+ * @domain: the nested domain, ours
+ */
+struct vfio_nesting_binding {
+	struct iommu_attach_handle	handle;
+	struct iommu_domain		*domain;
+};
+
+/*
+ * Arguments.  These look at what was copied from the user, nothing else.
+ */
+VISIBLE_IF_KUNIT int vfio_nesting_check_argsz(u32 argsz, size_t size)
+{
+	if (argsz < size)
+		return -EINVAL;
+	return argsz > PAGE_SIZE ? -E2BIG : 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_nesting_check_argsz);
+
+VISIBLE_IF_KUNIT int
+vfio_nesting_check_pasids(const struct vfio_iommu_type1_pasid_request *req)
+{
+	if (req->flags != VFIO_PASID_REQUEST_ALLOC &&
+	    req->flags != VFIO_PASID_REQUEST_FREE)
+		return -EINVAL;
+	if (!req->min || req->min > req->max ||
+	    req->max > VFIO_NESTING_MAX_PASID)
+		return -EINVAL;
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_nesting_check_pasids);
+
+VISIBLE_IF_KUNIT int
+vfio_nesting_check_bind(const struct vfio_iommu_type1_bind *bind)
+{
+	if (bind->flags & ~VFIO_BIND_FLAG_GROUP)
+		return -EINVAL;
+	if (!(bind->flags & VFIO_BIND_FLAG_GROUP) && bind->group_fd)
+		return -EINVAL;
+	if (bind->target != VFIO_BIND_TARGET_GUEST_PASID)
+		return -EINVAL;
+
+	switch (bind->op) {
+	case VFIO_BIND_OP_BIND:
+		return 0;
+	case VFIO_BIND_OP_UNBIND:
+	case VFIO_BIND_OP_BLOCK:
+		if (bind->format || bind->data_len || bind->data_uptr)
+			return -EINVAL;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_nesting_check_bind);
+
+VISIBLE_IF_KUNIT int
+vfio_nesting_check_invalidate(const struct vfio_iommu_type1_cache_invalidate *inv)
+{
+	u64 end;
+
+	if (inv->flags & ~VFIO_INVALIDATE_FLAG_GROUP)
+		return -EINVAL;
+	if (!(inv->flags & VFIO_INVALIDATE_FLAG_GROUP) && inv->group_fd)
+		return -EINVAL;
+
+	switch (inv->target) {
+	case VFIO_INVALIDATE_TARGET_PASID:
+		break;
+	case VFIO_INVALIDATE_TARGET_ALL:
+		if (inv->pasid)
+			return -EINVAL;
+		break;
+	default:
+		return -EINVAL;
+	}
+
+	if (!inv->entry_num || inv->entry_num > VFIO_NESTING_MAX_ENTRIES)
+		return -EINVAL;
+	if (!inv->entry_len)
+		return -EINVAL;
+	if (inv->entry_len > PAGE_SIZE)
+		return -E2BIG;
+	if (check_add_overflow(inv->entry_uptr,
+			       (u64)inv->entry_len * inv->entry_num, &end) ||
+	    end - 1 > ULONG_MAX)
+		return -EINVAL;
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_nesting_check_invalidate);
+
+/*
+ * Copy an argument that starts with argsz, by the rules of vfio_nesting.h.
+ * What is in the copy's argsz is not to be trusted: it was read twice.
+ */
+static int vfio_nesting_copy_arg(void *arg, size_t size,
+				 const void __user *user)
+{
+	u32 argsz;
+	int ret;
+
+	if (get_user(argsz, (const u32 __user *)user))
+		return -EFAULT;
+
+	ret = vfio_nesting_check_argsz(argsz, size);
+	if (ret)
+		return ret;
+
+	return copy_struct_from_user(arg, size, user, argsz);
+}
+
+/*
+ * A group by its file descriptor.  The file is only compared with what is in
+ * the container, so it may be closed or change its group at any time.
+ */
+static struct vfio_nesting_group *
+vfio_nesting_group_by_fd(struct vfio_nesting *nest, int fd)
+{
+	struct vfio_nesting_group *group, *found = ERR_PTR(-ENOENT);
+	struct file *file = fget(fd);
+
+	if (!file)
+		return ERR_PTR(-EBADF);
+
+	if (!vfio_file_is_group(file)) {
+		fput(file);
+		return ERR_PTR(-EINVAL);
+	}
+
+	list_for_each_entry(group, &nest->groups, next) {
+		if (vfio_file_has_iommu_group(file, group->iommu_group)) {
+			found = group;
+			break;
+		}
+	}
+	fput(file);
+	return found;
+}
+
+static bool vfio_nesting_is_bound(struct vfio_nesting *nest, u32 pasid)
+{
+	struct vfio_nesting_group *group;
+
+	list_for_each_entry(group, &nest->groups, next) {
+		if (xa_load(&group->bindings, pasid))
+			return true;
+	}
+	return false;
+}
+
+static bool vfio_nesting_has_pasids(struct vfio_nesting *nest)
+{
+	struct vfio_nesting_group *group;
+
+	list_for_each_entry(group, &nest->groups, next) {
+		if (group->info.max_pasids)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * PASIDs of the container
+ */
+static void vfio_nesting_pasid_put(struct vfio_nesting *nest, u32 pasid)
+{
+	lockdep_assert_held(&nest->lock);
+
+	xa_erase(&nest->pasids, pasid);
+	iommu_pasid_free(pasid);
+	nest->nr_pasids--;
+}
+
+/* Give back @pasid if it was freed and its last binding is gone. */
+static void vfio_nesting_pasid_reclaim(struct vfio_nesting *nest, u32 pasid)
+{
+	if (xa_get_mark(&nest->pasids, pasid, VFIO_NESTING_PENDING) &&
+	    !vfio_nesting_is_bound(nest, pasid))
+		vfio_nesting_pasid_put(nest, pasid);
+}
+
+static int vfio_nesting_pasid_alloc(struct vfio_nesting *nest, u32 min, u32 max)
+{
+	int pasid, ret;
+
+	lockdep_assert_held(&nest->lock);
+
+	if (nest->nr_pasids >= READ_ONCE(pasid_quota))
+		return -EDQUOT;
+
+	pasid = iommu_pasid_alloc_range(min, max);
+	if (pasid < 0)
+		return pasid;
+
+	ret = xa_insert(&nest->pasids, pasid, xa_mk_value(pasid),
+			GFP_KERNEL_ACCOUNT);
+	if (ret) {
+		iommu_pasid_free(pasid);
+		return ret;
+	}
+	nest->nr_pasids++;
+	return pasid;
+}
+
+static void vfio_nesting_pasid_free(struct vfio_nesting *nest, u32 min, u32 max)
+{
+	unsigned long pasid;
+	void *entry;
+
+	lockdep_assert_held(&nest->lock);
+
+	xa_for_each_range(&nest->pasids, pasid, entry, min, max) {
+		if (vfio_nesting_is_bound(nest, pasid))
+			xa_set_mark(&nest->pasids, pasid,
+				    VFIO_NESTING_PENDING);
+		else
+			vfio_nesting_pasid_put(nest, pasid);
+		cond_resched();
+	}
+}
+
+static long vfio_nesting_pasid_request(struct vfio_nesting *nest,
+				       void __user *user)
+{
+	struct vfio_iommu_type1_pasid_request req;
+	int ret;
+
+	ret = vfio_nesting_copy_arg(&req, sizeof(req), user);
+	if (ret)
+		return ret;
+
+	ret = vfio_nesting_check_pasids(&req);
+	if (ret)
+		return ret;
+
+	guard(mutex)(&nest->lock);
+
+	if (!vfio_nesting_has_pasids(nest))
+		return -EOPNOTSUPP;
+
+	if (req.flags == VFIO_PASID_REQUEST_ALLOC)
+		return vfio_nesting_pasid_alloc(nest, req.min, req.max);
+
+	vfio_nesting_pasid_free(nest, req.min, req.max);
+	return 0;
+}
+
+/*
+ * Bindings
+ */
+static void vfio_nesting_binding_free(struct vfio_nesting_binding *binding)
+{
+	if (!binding)
+		return;
+	iommu_domain_free(binding->domain);
+	kfree(binding);
+}
+
+static struct vfio_nesting_binding *
+vfio_nesting_binding_alloc(struct vfio_nesting_group *group,
+			   const struct iommu_user_data *data)
+{
+	struct vfio_nesting_binding *binding;
+
+	binding = kzalloc(sizeof(*binding), GFP_KERNEL_ACCOUNT);
+	if (!binding)
+		return ERR_PTR(-ENOMEM);
+
+	binding->domain = iommu_nested_domain_alloc(group->dev, group->parent,
+						    data);
+	if (IS_ERR(binding->domain)) {
+		int ret = PTR_ERR(binding->domain);
+
+		kfree(binding);
+		return ERR_PTR(ret);
+	}
+	return binding;
+}
+
+/* Let @group->new translate; what was there goes to @group->old. */
+static int vfio_nesting_install(struct vfio_nesting_group *group, u32 pasid)
+{
+	struct vfio_nesting_binding *new = group->new;
+	int ret;
+
+	guard(rwsem_write)(&group->use);
+
+	ret = iommu_nested_attach(new->domain, group->dev, pasid, &new->handle,
+				  group->old ? group->old->domain : NULL);
+	if (ret)
+		return ret;
+
+	/* The slot is reserved. */
+	xa_store(&group->bindings, pasid, new, GFP_KERNEL);
+	group->changed = true;
+	return 0;
+}
+
+/*
+ * Take the binding of @pasid from the hardware and from the array.  Requests
+ * without PASID are blocked after it or go through stage 2 alone, others are
+ * always blocked.
+ */
+static struct vfio_nesting_binding *
+vfio_nesting_remove(struct vfio_nesting *nest, struct vfio_nesting_group *group,
+		    u32 pasid, bool block)
+{
+	struct vfio_nesting_binding *binding;
+
+	guard(rwsem_write)(&group->use);
+
+	binding = xa_erase(&group->bindings, pasid);
+	nest->nr_bindings--;
+	if (pasid == IOMMU_NO_PASID) {
+		group->blocked = block && !iommu_nested_block(group->dev);
+		if (group->blocked)
+			return binding;
+	}
+	iommu_nested_detach(binding->domain, group->dev, pasid, group->parent);
+	return binding;
+}
+
+/* Undo vfio_nesting_install().  If that fails the requests are blocked. */
+static void vfio_nesting_uninstall(struct vfio_nesting *nest,
+				   struct vfio_nesting_group *group, u32 pasid)
+{
+	struct vfio_nesting_binding *old = group->old;
+
+	if (old) {
+		guard(rwsem_write)(&group->use);
+
+		if (!iommu_nested_attach(old->domain, group->dev, pasid,
+					 &old->handle, group->new->domain)) {
+			xa_store(&group->bindings, pasid, old, GFP_KERNEL);
+			group->old = NULL;
+			return;
+		}
+		dev_warn_ratelimited(group->dev,
+				     "PASID %u is blocked, its table could not be restored\n",
+				     pasid);
+	} else {
+		nest->nr_bindings++;
+	}
+	vfio_nesting_remove(nest, group, pasid, old || group->blocked);
+}
+
+static int vfio_nesting_op_bind(struct vfio_nesting *nest,
+				struct list_head *targets,
+				const struct vfio_iommu_type1_bind *bind)
+{
+	const struct iommu_user_data data = {
+		.type	= bind->format,
+		.uptr	= u64_to_user_ptr(bind->data_uptr),
+		.len	= bind->data_len,
+	};
+	struct vfio_nesting_group *group;
+	u32 pasid = bind->pasid, more = 0;
+	int ret = 0;
+
+	if (xa_get_mark(&nest->pasids, pasid, VFIO_NESTING_PENDING))
+		return -EBUSY;
+
+	list_for_each_entry(group, targets, target) {
+		if (bind->format != group->info.format ||
+		    !(group->info.features & IOMMU_NESTING_FEAT_BIND_PASID))
+			return -EOPNOTSUPP;
+		if (bind->data_len != group->info.data_len)
+			return -EINVAL;
+
+		group->new = NULL;
+		group->changed = false;
+		group->old = xa_load(&group->bindings, pasid);
+		if (!group->old)
+			more++;
+	}
+
+	/* max_bindings may have been lowered below what there is. */
+	if (more && (u64)nest->nr_bindings + more > READ_ONCE(max_bindings))
+		return -ENOSPC;
+
+	/* All that can fail for want of memory or for bad data, ... */
+	list_for_each_entry(group, targets, target) {
+		struct vfio_nesting_binding *new;
+
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			goto out;
+		}
+
+		ret = xa_reserve(&group->bindings, pasid, GFP_KERNEL_ACCOUNT);
+		if (ret)
+			goto out;
+
+		new = vfio_nesting_binding_alloc(group, &data);
+		if (IS_ERR(new)) {
+			ret = PTR_ERR(new);
+			goto out;
+		}
+		group->new = new;
+		cond_resched();
+	}
+
+	/* ... before anything changes. */
+	list_for_each_entry(group, targets, target) {
+		ret = vfio_nesting_install(group, pasid);
+		if (ret)
+			goto out;
+	}
+
+out:
+	list_for_each_entry(group, targets, target) {
+		if (ret && group->changed) {
+			vfio_nesting_uninstall(nest, group, pasid);
+		} else if (ret) {
+			group->old = NULL;
+		} else {
+			if (!group->old)
+				nest->nr_bindings++;
+			if (pasid == IOMMU_NO_PASID)
+				group->blocked = false;
+			group->new = NULL;
+		}
+
+		/* A slot that was reserved and not used; no-op on others. */
+		xa_release(&group->bindings, pasid);
+
+		/* On success the old ones, else the new ones are detached. */
+		vfio_nesting_binding_free(group->old);
+		vfio_nesting_binding_free(group->new);
+		group->old = NULL;
+		group->new = NULL;
+	}
+	return ret;
+}
+
+static int vfio_nesting_op_unbind(struct vfio_nesting *nest,
+				  struct list_head *targets, u32 pasid)
+{
+	struct vfio_nesting_group *group;
+	bool found = false;
+
+	list_for_each_entry(group, targets, target) {
+		if (xa_load(&group->bindings, pasid)) {
+			vfio_nesting_binding_free(vfio_nesting_remove(nest,
+								      group,
+								      pasid,
+								      false));
+			found = true;
+		} else if (pasid == IOMMU_NO_PASID && group->blocked) {
+			iommu_nested_unblock(group->dev, group->parent);
+			group->blocked = false;
+			found = true;
+		}
+	}
+	if (!found)
+		return -ENOENT;
+
+	vfio_nesting_pasid_reclaim(nest, pasid);
+	return 0;
+}
+
+/* Undo the block of the requests without PASID. */
+static void vfio_nesting_unblock(struct vfio_nesting *nest,
+				 struct vfio_nesting_group *group)
+{
+	struct vfio_nesting_binding *old;
+
+	old = xa_load(&group->bindings, IOMMU_NO_PASID);
+	if (!old) {
+		iommu_nested_unblock(group->dev, group->parent);
+		return;
+	}
+
+	scoped_guard(rwsem_write, &group->use) {
+		if (!iommu_nested_attach(old->domain, group->dev,
+					 IOMMU_NO_PASID, &old->handle, NULL))
+			return;
+
+		dev_warn_ratelimited(group->dev,
+				     "requests without PASID are blocked, their table could not be restored\n");
+		xa_erase(&group->bindings, IOMMU_NO_PASID);
+		nest->nr_bindings--;
+		group->blocked = true;
+	}
+	vfio_nesting_binding_free(old);
+}
+
+static int vfio_nesting_op_block(struct vfio_nesting *nest,
+				 struct list_head *targets, u32 pasid)
+{
+	struct vfio_nesting_group *group;
+	int ret = 0;
+
+	if (pasid != IOMMU_NO_PASID) {
+		ret = vfio_nesting_op_unbind(nest, targets, pasid);
+		return ret == -ENOENT ? 0 : ret;
+	}
+
+	list_for_each_entry(group, targets, target)
+		group->changed = false;
+
+	/* A table that was there stays in the array until all are blocked. */
+	list_for_each_entry(group, targets, target) {
+		if (group->blocked)
+			continue;
+
+		guard(rwsem_write)(&group->use);
+
+		ret = iommu_nested_block(group->dev);
+		if (ret)
+			break;
+		group->changed = true;
+	}
+
+	list_for_each_entry(group, targets, target) {
+		struct vfio_nesting_binding *old;
+
+		if (!group->changed)
+			continue;
+
+		if (ret) {
+			vfio_nesting_unblock(nest, group);
+			continue;
+		}
+
+		scoped_guard(rwsem_write, &group->use)
+			old = xa_erase(&group->bindings, IOMMU_NO_PASID);
+		if (old)
+			nest->nr_bindings--;
+		vfio_nesting_binding_free(old);
+		group->blocked = true;
+	}
+	return ret;
+}
+
+static long vfio_nesting_bind(struct vfio_nesting *nest, void __user *user)
+{
+	struct vfio_nesting_group *group, *only = NULL;
+	struct vfio_iommu_type1_bind bind;
+	LIST_HEAD(targets);
+	int ret;
+
+	ret = vfio_nesting_copy_arg(&bind, sizeof(bind), user);
+	if (ret)
+		return ret;
+
+	ret = vfio_nesting_check_bind(&bind);
+	if (ret)
+		return ret;
+
+	if (bind.flags & VFIO_BIND_FLAG_GROUP) {
+		only = vfio_nesting_group_by_fd(nest, bind.group_fd);
+		if (IS_ERR(only))
+			return PTR_ERR(only);
+	}
+
+	guard(mutex)(&nest->lock);
+
+	list_for_each_entry(group, &nest->groups, next) {
+		if (only && group != only)
+			continue;
+		if (bind.pasid != IOMMU_NO_PASID &&
+		    bind.pasid >= group->info.max_pasids)
+			return -ERANGE;
+		list_add_tail(&group->target, &targets);
+	}
+	if (list_empty(&targets))
+		return -ENODEV;
+
+	switch (bind.op) {
+	case VFIO_BIND_OP_BIND:
+		return vfio_nesting_op_bind(nest, &targets, &bind);
+	case VFIO_BIND_OP_UNBIND:
+		return vfio_nesting_op_unbind(nest, &targets, bind.pasid);
+	default:
+		return vfio_nesting_op_block(nest, &targets, bind.pasid);
+	}
+}
+
+/*
+ * Invalidation
+ */
+
+/*
+ * Do entries @first to @first + *@num of the user's array for all bindings
+ * meant.  *@num becomes the number that all of them have done: after an error
+ * the remaining bindings get as many as the one that failed.
+ */
+static int vfio_nesting_invalidate_piece(struct vfio_nesting *nest,
+					 struct vfio_nesting_group *only,
+					 const struct vfio_iommu_type1_cache_invalidate *inv,
+					 u32 first, u32 *num, bool *found)
+{
+	bool all = inv->target == VFIO_INVALIDATE_TARGET_ALL;
+	struct vfio_nesting_group *group;
+	int ret = 0;
+
+	list_for_each_entry(group, &nest->groups, next) {
+		struct vfio_nesting_binding *binding;
+		unsigned long pasid;
+
+		if (only && group != only)
+			continue;
+
+		guard(rwsem_read)(&group->use);
+
+		xa_for_each_range(&group->bindings, pasid, binding,
+				  all ? 0 : inv->pasid,
+				  all ? ULONG_MAX : inv->pasid) {
+			struct iommu_user_data_array array = {
+				.type = group->info.invalidate_type,
+				.uptr = u64_to_user_ptr(inv->entry_uptr +
+						(u64)first * inv->entry_len),
+				.entry_len = inv->entry_len,
+				.entry_num = *num,
+			};
+			int err;
+
+			*found = true;
+			if (inv->format != group->info.format) {
+				*num = 0;
+				return -EOPNOTSUPP;
+			}
+			if (inv->entry_len < group->info.invalidate_len) {
+				*num = 0;
+				return -EINVAL;
+			}
+
+			err = iommu_nested_invalidate(binding->domain, &array);
+			if (err) {
+				*num = min(*num, array.entry_num);
+				ret = ret ?: err;
+				if (!*num)
+					return ret;
+			}
+			if (fatal_signal_pending(current)) {
+				*num = 0;
+				return -EINTR;
+			}
+			cond_resched();
+		}
+	}
+	return ret;
+}
+
+static long vfio_nesting_cache_invalidate(struct vfio_nesting *nest,
+					  void __user *user)
+{
+	struct vfio_iommu_type1_cache_invalidate __user *out = user;
+	struct vfio_iommu_type1_cache_invalidate inv;
+	struct vfio_nesting_group *only = NULL;
+	bool found = false;
+	u32 done = 0;
+	int ret;
+
+	ret = vfio_nesting_copy_arg(&inv, sizeof(inv), user);
+	if (ret)
+		return ret;
+
+	ret = vfio_nesting_check_invalidate(&inv);
+	if (ret)
+		return ret;
+
+	if (inv.flags & VFIO_INVALIDATE_FLAG_GROUP) {
+		only = vfio_nesting_group_by_fd(nest, inv.group_fd);
+		if (IS_ERR(only))
+			return PTR_ERR(only);
+	}
+
+	do {
+		u32 num = min_t(u32, inv.entry_num - done, VFIO_NESTING_PIECE);
+
+		ret = vfio_nesting_invalidate_piece(nest, only, &inv, done,
+						    &num, &found);
+		/* A binding that went away meanwhile has nothing cached. */
+		if (!ret && !found)
+			ret = -ENOENT;
+		else
+			done += num;
+	} while (!ret && done < inv.entry_num);
+
+	if (put_user(done, &out->entry_num))
+		return -EFAULT;
+	return ret;
+}
+
+/**
+ * vfio_nesting_ioctl() - The ioctls that nesting adds to a container
+ * @nest: of the container; NULL if it is of another type
+ * @cmd: the ioctl's number
+ * @arg: its argument, a user pointer
+ *
+ * Context: container->group_lock is held for read, iommu->lock is not held.
+ * Return: as the ioctl, -ENOTTY if it is none of ours.
+ */
+long vfio_nesting_ioctl(struct vfio_nesting *nest, unsigned int cmd,
+			unsigned long arg)
+{
+	void __user *user = (void __user *)arg;
+
+	if (!nest)
+		return -ENOTTY;
+
+	switch (cmd) {
+	case VFIO_IOMMU_PASID_REQUEST:
+		return vfio_nesting_pasid_request(nest, user);
+	case VFIO_IOMMU_BIND:
+		return vfio_nesting_bind(nest, user);
+	case VFIO_IOMMU_CACHE_INVALIDATE:
+		return vfio_nesting_cache_invalidate(nest, user);
+	default:
+		return -ENOTTY;
+	}
+}
+EXPORT_SYMBOL_GPL(vfio_nesting_ioctl);
+
+/*
+ * Information
+ */
+static void vfio_nesting_add_format(struct vfio_iommu_type1_info_cap_nesting *cap,
+				    const struct iommu_nesting_info *info)
+{
+	struct vfio_nesting_format *format;
+	u32 features = 0;
+	u32 i;
+
+	if (info->features & IOMMU_NESTING_FEAT_BIND_PASID)
+		features |= VFIO_NESTING_FEATURE_BIND_GUEST_PASID;
+	if (info->features & IOMMU_NESTING_FEAT_INVALIDATE)
+		features |= VFIO_NESTING_FEATURE_CACHE_INVALIDATE;
+	if (info->max_pasids)
+		features |= VFIO_NESTING_FEATURE_PASID_ALLOC;
+
+	for (i = 0; i < cap->nr_formats; i++) {
+		if (cap->formats[i].format == info->format)
+			break;
+	}
+
+	format = &cap->formats[i];
+	if (i == cap->nr_formats) {
+		format->format = info->format;
+		format->features = features;
+		cap->nr_formats++;
+	} else {
+		/* One device with PASIDs is enough to ask for one. */
+		format->features = (format->features & features) |
+			((format->features | features) &
+			 VFIO_NESTING_FEATURE_PASID_ALLOC);
+	}
+
+	/* What can be invalidated has to be. */
+	format->required = format->features &
+			   VFIO_NESTING_FEATURE_CACHE_INVALIDATE;
+}
+
+/**
+ * vfio_nesting_add_cap() - Add the nesting capability to GET_INFO
+ * @nest: of the container; NULL if it is of another type
+ * @caps: the capabilities so far
+ *
+ * Context: container->group_lock is held for read.
+ * Return: 0, also if there is nothing to tell; -ENOMEM, and then @caps is
+ * empty.
+ */
+int vfio_nesting_add_cap(struct vfio_nesting *nest, struct vfio_info_cap *caps)
+{
+	struct vfio_iommu_type1_info_cap_nesting *cap;
+	struct vfio_nesting_group *group;
+	size_t size;
+	int ret;
+
+	if (!nest)
+		return 0;
+
+	guard(mutex)(&nest->lock);
+
+	if (list_empty(&nest->groups))
+		return 0;
+
+	/* At most one format for each group */
+	size = struct_size(cap, formats, list_count_nodes(&nest->groups));
+	cap = kzalloc(size, GFP_KERNEL);
+	if (!cap) {
+		kfree(caps->buf);
+		caps->buf = NULL;
+		caps->size = 0;
+		return -ENOMEM;
+	}
+
+	cap->header.id = VFIO_IOMMU_TYPE1_INFO_CAP_NESTING;
+	cap->header.version = 1;
+	cap->pasid_quota = READ_ONCE(pasid_quota);
+	cap->pasid_used = nest->nr_pasids;
+	cap->max_bindings = READ_ONCE(max_bindings);
+	cap->nr_bindings = nest->nr_bindings;
+
+	list_for_each_entry(group, &nest->groups, next) {
+		if (group->info.flags & IOMMU_NESTING_NO_RO_MAPS)
+			cap->flags |= VFIO_NESTING_INFO_NO_RO_MAPS;
+		if (!cap->msi_size) {
+			cap->msi_start = group->msi_start;
+			cap->msi_size = group->msi_size;
+		}
+		vfio_nesting_add_format(cap, &group->info);
+	}
+
+	size = struct_size(cap, formats, cap->nr_formats);
+	ret = vfio_info_add_capability(caps, &cap->header, size);
+	kfree(cap);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_nesting_add_cap);
+
+/*
+ * Groups
+ */
+static struct vfio_nesting_group *
+vfio_nesting_find(struct vfio_nesting *nest, struct iommu_group *iommu_group)
+{
+	struct vfio_nesting_group *group;
+
+	list_for_each_entry(group, &nest->groups, next) {
+		if (group->iommu_group == iommu_group)
+			return group;
+	}
+	return NULL;
+}
+
+static int vfio_nesting_msi_window(struct vfio_nesting_group *group)
+{
+	struct iommu_resv_region *region, *next;
+	LIST_HEAD(regions);
+	int ret;
+
+	ret = iommu_get_group_resv_regions(group->iommu_group, &regions);
+	list_for_each_entry_safe(region, next, &regions, list) {
+		if (!group->msi_size && (region->type == IOMMU_RESV_MSI ||
+					 region->type == IOMMU_RESV_SW_MSI)) {
+			group->msi_start = region->start;
+			group->msi_size = region->length;
+		}
+		list_del(&region->list);
+		kfree(region);
+	}
+	return ret;
+}
+
+static void vfio_nesting_group_free(struct vfio_nesting_group *group)
+{
+	xa_destroy(&group->bindings);
+	put_device(group->dev);
+	kfree(group);
+}
+
+/**
+ * vfio_nesting_group_add() - A group is about to be attached
+ * @nest: of the container
+ * @iommu_group: the group
+ *
+ * The group must be made known with vfio_nesting_group_ready() or taken back
+ * with vfio_nesting_group_del().
+ *
+ * Context: container->group_lock is held for write, and iommu->lock.
+ * Return: a nest parent that the caller may attach and has to free;
+ * -EOPNOTSUPP if the IOMMU cannot nest or the group has several devices;
+ * -ENODEV; -ENOMEM.
+ */
+struct iommu_domain *vfio_nesting_group_add(struct vfio_nesting *nest,
+					    struct iommu_group *iommu_group)
+{
+	struct vfio_nesting_group *group;
+	struct iommu_domain *parent;
+	int ret;
+
+	group = kzalloc(sizeof(*group), GFP_KERNEL_ACCOUNT);
+	if (!group)
+		return ERR_PTR(-ENOMEM);
+
+	group->iommu_group = iommu_group;
+	init_rwsem(&group->use);
+	xa_init(&group->bindings);
+
+	group->dev = iommu_nesting_group_dev(iommu_group);
+	if (IS_ERR(group->dev)) {
+		ret = PTR_ERR(group->dev);
+		kfree(group);
+		return ERR_PTR(ret);
+	}
+
+	ret = iommu_nesting_get_info(group->dev, &group->info);
+	if (!ret)
+		ret = vfio_nesting_msi_window(group);
+	if (ret)
+		goto err_free;
+
+	parent = iommu_nest_parent_alloc(group->dev);
+	if (IS_ERR(parent)) {
+		ret = PTR_ERR(parent);
+		goto err_free;
+	}
+
+	guard(mutex)(&nest->lock);
+	list_add_tail(&group->next, &nest->groups);
+	return parent;
+
+err_free:
+	vfio_nesting_group_free(group);
+	return ERR_PTR(ret);
+}
+EXPORT_SYMBOL_GPL(vfio_nesting_group_add);
+
+/**
+ * vfio_nesting_group_ready() - A group is attached
+ * @nest: of the container; NULL if it is of another type
+ * @iommu_group: the group; nothing is done if it is not known
+ * @parent: the nest parent it is attached to, which the caller keeps until
+ *	    vfio_nesting_group_del()
+ *
+ * Context: container->group_lock is held for write, and iommu->lock.
+ */
+void vfio_nesting_group_ready(struct vfio_nesting *nest,
+			      struct iommu_group *iommu_group,
+			      struct iommu_domain *parent)
+{
+	struct vfio_nesting_group *group;
+
+	if (!nest)
+		return;
+
+	guard(mutex)(&nest->lock);
+
+	group = vfio_nesting_find(nest, iommu_group);
+	if (group)
+		group->parent = parent;
+}
+EXPORT_SYMBOL_GPL(vfio_nesting_group_ready);
+
+/**
+ * vfio_nesting_group_del() - A group is about to be detached
+ * @nest: of the container; NULL if it is of another type
+ * @iommu_group: the group; nothing is done if it is not known
+ *
+ * All bindings of the group are gone after it, and its requests without
+ * PASID are blocked if they were not on the parent.
+ *
+ * Context: container->group_lock is held for write, and iommu->lock.  The
+ * group is still attached and its DMA is still the container's.
+ */
+void vfio_nesting_group_del(struct vfio_nesting *nest,
+			    struct iommu_group *iommu_group)
+{
+	struct vfio_nesting_binding *binding;
+	struct vfio_nesting_group *group;
+	unsigned long pasid;
+
+	if (!nest)
+		return;
+
+	guard(mutex)(&nest->lock);
+
+	group = vfio_nesting_find(nest, iommu_group);
+	if (!group)
+		return;
+
+	list_del(&group->next);
+
+	xa_for_each_start(&group->bindings, pasid, binding,
+			  IOMMU_NO_PASID + 1) {
+		vfio_nesting_remove(nest, group, pasid, true);
+		vfio_nesting_binding_free(binding);
+		vfio_nesting_pasid_reclaim(nest, pasid);
+		cond_resched();
+	}
+
+	if (xa_load(&group->bindings, IOMMU_NO_PASID))
+		vfio_nesting_binding_free(vfio_nesting_remove(nest, group,
+							      IOMMU_NO_PASID,
+							      true));
+
+	vfio_nesting_group_free(group);
+}
+EXPORT_SYMBOL_GPL(vfio_nesting_group_del);
+
+/**
+ * vfio_nesting_create() - A container of type VFIO_TYPE1_NESTING_IOMMU
+ *
+ * Return: what the other functions take, -ENOMEM.
+ */
+struct vfio_nesting *vfio_nesting_create(void)
+{
+	struct vfio_nesting *nest;
+
+	nest = kzalloc(sizeof(*nest), GFP_KERNEL_ACCOUNT);
+	if (!nest)
+		return ERR_PTR(-ENOMEM);
+
+	mutex_init(&nest->lock);
+	INIT_LIST_HEAD(&nest->groups);
+	xa_init(&nest->pasids);
+	return nest;
+}
+EXPORT_SYMBOL_GPL(vfio_nesting_create);
+
+/**
+ * vfio_nesting_destroy() - The container is released
+ * @nest: of the container; NULL if it is of another type
+ *
+ * Context: container->group_lock is held for write, iommu->lock is not held;
+ * before the caller detaches what is left and frees its domains.
+ */
+void vfio_nesting_destroy(struct vfio_nesting *nest)
+{
+	struct vfio_nesting_group *group, *next;
+
+	if (!nest)
+		return;
+
+	list_for_each_entry_safe(group, next, &nest->groups, next)
+		vfio_nesting_group_del(nest, group->iommu_group);
+
+	scoped_guard(mutex, &nest->lock)
+		vfio_nesting_pasid_free(nest, 1, VFIO_NESTING_MAX_PASID);
+
+	xa_destroy(&nest->pasids);
+	mutex_destroy(&nest->lock);
+	kfree(nest);
+}
+EXPORT_SYMBOL_GPL(vfio_nesting_destroy);
+
+MODULE_DESCRIPTION("Nested translation in VFIO type1 containers");
+MODULE_LICENSE("GPL");
