@@ -31,6 +31,8 @@ machine_x86_64()
 	done
 	machine=(-machine "q35,kernel-irqchip=split,hpet=off"
 		 -cpu max,la57=off
+		 # hotplug by the ports themselves, not by ACPI: surprise removal
+		 -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
 		 -device "intel-iommu$props${VTD_PROPS:+,$VTD_PROPS}")
 	have=$("$qemu" -device help 2>/dev/null)
 	for ((i = 0; i <= testdevs; i++)); do

@@ -213,8 +213,10 @@ static bool imon_unplug(IOMMUMonState *s, uint32_t sid)
         return false;
     }
     port = pci_bridge_get_device(pci_get_bus(dev));
+    /* Not where ACPI does the hotplug: the guest would never hear of it */
     if (!object_dynamic_cast(OBJECT(port), TYPE_PCIE_SLOT) ||
-        !PCIE_SLOT(port)->hotplug) {
+        !(pci_get_long(port->config + port->exp.exp_cap + PCI_EXP_SLTCAP) &
+          PCI_EXP_SLTCAP_HPC)) {
         return false;
     }
     pcie_cap_slot_surprise_removal(port);
