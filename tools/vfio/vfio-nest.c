@@ -66,7 +66,7 @@ static void wrapped(const char *indent, const char *text)
 }
 
 static void say(const char *indent, const char *fmt, ...)
-	__printf(2, 3);
+	VFIO_PRINTF(2, 3);
 
 static void say(const char *indent, const char *fmt, ...)
 {
@@ -208,7 +208,7 @@ static const struct {
 };
 
 static void row(const char *name, const char *fmt, ...)
-	__printf(2, 3);
+	VFIO_PRINTF(2, 3);
 
 static void row(const char *name, const char *fmt, ...)
 {
@@ -358,7 +358,7 @@ struct process {
 };
 
 static void step(struct demo *demo, const char *fmt, ...)
-	__printf(2, 3);
+	VFIO_PRINTF(2, 3);
 
 static void step(struct demo *demo, const char *fmt, ...)
 {

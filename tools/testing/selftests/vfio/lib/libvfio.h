@@ -20,8 +20,8 @@
 #include <linux/vfio.h>
 #include <linux/vfio_nesting.h>
 
-#include "../../../hw/include/iommu_monitor.h"
-#include "../../../hw/include/pasid_testdev.h"
+#include "iommu_monitor.h"
+#include "pasid_testdev.h"
 
 typedef __u8 u8;
 typedef __u16 u16;
@@ -29,9 +29,7 @@ typedef __u32 u32;
 typedef __u64 u64;
 typedef __s32 s32;
 
-#ifndef __printf
-#define __printf(a, b) __attribute__((format(__printf__, a, b)))
-#endif
+#define VFIO_PRINTF(a, b) __attribute((format(printf, a, b)))
 #ifndef ARRAY_SIZE
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #endif
@@ -51,7 +49,7 @@ typedef __s32 s32;
 /* The step that failed last, for messages */
 const char *vfio_why(void);
 int vfio_fail(int err, const char *fmt, ...)
-	__printf(2, 3);
+	VFIO_PRINTF(2, 3);
 /* As ioctl(), but -errno */
 int vfio_ioctl(int fd, unsigned long cmd, void *arg);
 

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the nesting tests share on top of libvfio
+ *
+ * Each test of the harness is a process of its own: what it opens is closed
+ * when it ends.  Helpers take _metadata, so that ASSERT_*() works in them.
+ */
+#ifndef SELFTESTS_VFIO_NEST_TEST_H
+#define SELFTESTS_VFIO_NEST_TEST_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/libvfio.h"
+#include "kselftest_harness.h"
+
+/* Success; says which step failed if not */
+#define test_ok(expr)							\
+	do {								\
+		int _ret = (expr);					\
+									\
+		ASSERT_EQ(0, _ret) {					\
+			TH_LOG("%s; last failure in the library: %s",	\
+			       #expr, vfio_why());			\
+		}							\
+	} while (0)
+
+/* This errno */
+#define test_err(err, expr)						\
+	do {								\
+		int _ret = (expr);					\
+									\
+		EXPECT_EQ(-(err), _ret) {				\
+			TH_LOG("%s", #expr);				\
+		}							\
+	} while (0)
+
+/* The devices to test with: arguments, $VFIO_BDF, or all vfio-pci has */
+static char test_bdf[VFIO_MAX_DEVS][VFIO_BDF_LEN];
+static int test_nr;
+
+static inline int test_add_bdf(const char *arg)
+{
+	if (test_nr == VFIO_MAX_DEVS ||
+	    vfio_parse_bdf(arg, test_bdf[test_nr])) {
+		fprintf(stderr, "%s: not a PCI address, or too many\n", arg);
+		return -1;
+	}
+	test_nr++;
+	return 0;
+}
+
+static inline int test_main(int argc, char **argv)
+{
+	char *env = getenv("VFIO_BDF"), *list, *one, *save = NULL;
+	int i;
+
+	/* Options of the harness have an argument or end the run */
+	for (i = 1; i < argc; i++) {
+		if (argv[i][0] == '-')
+			i++;
+		else if (test_add_bdf(argv[i]))
+			return KSFT_FAIL;
+	}
+	if (!test_nr && env) {
+		list = strdup(env);
+		for (one = strtok_r(list, ", ", &save); one;
+		     one = strtok_r(NULL, ", ", &save))
+			if (test_add_bdf(one))
+				return KSFT_FAIL;
+		free(list);
+	}
+	if (!test_nr)
+		test_nr = vfio_find_bound(test_bdf, VFIO_MAX_DEVS);
+	return test_harness_run(argc, argv);
+}
+
+/* As TEST_HARNESS_MAIN, with the devices found first */
+#define VFIO_TEST_MAIN							\
+	int main(int argc, char **argv)					\
+	{								\
+		return test_main(argc, argv);				\
+	}
+
+/* One device in one container of type VFIO_TYPE1_NESTING_IOMMU */
+struct nest {
+	struct vfio_container c;
+	struct vfio_device d;
+	struct guest g;
+	struct ptd ptd;
+	struct imon mon;
+	bool have_mon;
+	union nest_info info;
+	struct vfio_device_feature_nesting feat;
+	struct iommu_hw_info_vtd hw;
+	const struct s1_ops *ops;
+	unsigned int sid;
+};
+
+#define TEST_MEM	(16 * SZ_2M)
+#define TEST_LEN	(4 * SZ_4K)
+/* Where the tables put source and destination; neither is in stage 2 */
+#define TEST_SRC	0x7e0000000000ull
+#define TEST_DST	0x7e0040000000ull
+
+static inline void nest_read_info(struct __test_metadata *_metadata,
+				  struct nest *n)
+{
+	test_ok(nest_info(&n->c, &n->info));
+	ASSERT_NE(0, n->info.cap.nr_formats);
+}
+
+/*
+ * Attach device @index.  A step that is missing skips the test: call it as
+ * the last thing of FIXTURE_SETUP().
+ */
+static inline void nest_setup(struct __test_metadata *_metadata,
+			      struct nest *n, int index)
+{
+	const char *bdf = test_bdf[index];
+	int ret;
+
+	if (index >= test_nr)
+		SKIP(return, "needs %d device(s) bound to vfio-pci, have %d",
+		     index + 1, test_nr);
+	ret = vfio_container_open(&n->c);
+	if (ret == -ENOENT || ret == -ENODEV)
+		SKIP(return, "no VFIO in this kernel");
+	test_ok(ret);
+	if (vfio_check_extension(&n->c, VFIO_TYPE1_NESTING_API) != 1)
+		SKIP(return, "no VFIO_TYPE1_NESTING_API in this kernel");
+	test_ok(vfio_device_open(&n->d, &n->c, VFIO_TYPE1_NESTING_IOMMU, bdf));
+	ret = nest_info(&n->c, &n->info);
+	if (ret == -ENOENT)
+		SKIP(return, "the IOMMU of %s cannot nest", bdf);
+	test_ok(ret);
+	n->ops = s1_ops_find(n->info.cap.formats[0].format);
+	if (!n->ops)
+		SKIP(return, "no tables for format %u here",
+		     n->info.cap.formats[0].format);
+	test_ok(nest_device_info(&n->d, &n->feat, &n->hw));
+	test_ok(guest_init(&n->g, &n->c, GUEST_GPA, TEST_MEM));
+	n->sid = vfio_sid(bdf);
+	n->have_mon = !imon_open(&n->mon);
+}
+
+/* As above, and the device is one that does what we say */
+static inline void nest_setup_ptd(struct __test_metadata *_metadata,
+				  struct nest *n, int index)
+{
+	nest_setup(_metadata, n, index);
+	if (_metadata->exit_code)
+		return;
+	if (vfio_sysfs_id(n->d.bdf, "vendor") != PTD_VENDOR_ID ||
+	    vfio_sysfs_id(n->d.bdf, "device") != PTD_DEVICE_ID)
+		SKIP(return, "%s is no pasid-testdev", n->d.bdf);
+	test_ok(ptd_init(&n->ptd, &n->d));
+	if (!n->feat.pasid_bits)
+		SKIP(return, "%s has no PASID", n->d.bdf);
+}
+
+/* As above, with the monitor of the emulated IOMMU */
+static inline void nest_setup_mon(struct __test_metadata *_metadata,
+				  struct nest *n, int index)
+{
+	nest_setup_ptd(_metadata, n, index);
+	if (!_metadata->exit_code && !n->have_mon)
+		SKIP(return, "no iommu-monitor in this machine");
+}
+
+/* Another device in a container that is there */
+static inline void nest_add_device(struct __test_metadata *_metadata,
+				   struct nest *n, struct vfio_device *d,
+				   struct ptd *ptd, int index)
+{
+	test_ok(vfio_device_open(d, &n->c, VFIO_TYPE1_NESTING_IOMMU,
+				 test_bdf[index]));
+	test_ok(ptd_init(ptd, d));
+}
+
+static inline u32 nest_last_pasid(const struct nest *n)
+{
+	return (1u << n->feat.pasid_bits) - 1;
+}
+
+/* What a guest's process sees: pages at TEST_SRC and TEST_DST */
+struct space {
+	struct s1_table t;
+	u64 src;
+	u64 dst;
+	u8 fill;
+};
+
+static inline void space_init(struct __test_metadata *_metadata,
+			      struct nest *n, struct space *s, u8 fill)
+{
+	s->fill = fill;
+	s->src = guest_alloc(&n->g, TEST_LEN, SZ_4K);
+	s->dst = guest_alloc(&n->g, TEST_LEN, SZ_4K);
+	ASSERT_NE(0, s->src);
+	ASSERT_NE(0, s->dst);
+	memset(guest_va(&n->g, s->src), fill, TEST_LEN);
+	test_ok(s1_init(&s->t, n->ops, &n->g));
+	test_ok(s1_map(&s->t, TEST_SRC, s->src, TEST_LEN, SZ_4K,
+		       S1_READ | S1_USER));
+	test_ok(s1_map(&s->t, TEST_DST, s->dst, TEST_LEN, SZ_4K, S1_RW));
+}
+
+static inline bool mem_is(const struct guest *g, u64 gpa, u8 fill, size_t len)
+{
+	const u8 *p = guest_va(g, gpa);
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (p[i] != fill)
+			return false;
+	return true;
+}
+
+/* The PASID as the device sends it: 0 in the uAPI is none */
+static inline u32 dma_pasid(u32 pasid)
+{
+	return pasid ? pasid : PTD_NO_PASID;
+}
+
+/* The device copies, and the data comes from and goes to @s */
+static inline void dma_copies(struct __test_metadata *_metadata,
+			      struct nest *n, struct ptd *ptd, u32 pasid,
+			      struct space *s)
+{
+	struct ptd_record r;
+
+	memset(guest_va(&n->g, s->dst), 0, TEST_LEN);
+	ASSERT_EQ(PTD_ST_OK, ptd_copy(ptd, dma_pasid(pasid), TEST_DST,
+				      TEST_SRC, TEST_LEN, &r)) {
+		TH_LOG("PASID %u refused at 0x%llx", pasid, (u64)r.fault_addr);
+	}
+	EXPECT_EQ(TEST_LEN, r.done);
+	EXPECT_TRUE(mem_is(&n->g, s->dst, s->fill, TEST_LEN));
+}
+
+/* The device is refused at the first byte, and nothing is written */
+static inline void dma_refused(struct __test_metadata *_metadata,
+			       struct ptd *ptd, u32 pasid)
+{
+	struct ptd_record r;
+
+	ASSERT_EQ(PTD_ST_READ_FAULT, ptd_copy(ptd, dma_pasid(pasid), TEST_DST,
+					      TEST_SRC, TEST_LEN, &r));
+	EXPECT_EQ(TEST_SRC, r.fault_addr);
+	EXPECT_EQ(0, r.done);
+}
+
+/* Requests without PASID go through stage 2 alone, or not even there */
+static inline void dma_stage2(struct __test_metadata *_metadata,
+			      struct nest *n, struct ptd *ptd, struct space *s,
+			      bool works)
+{
+	memset(guest_va(&n->g, s->dst), 0, TEST_LEN);
+	EXPECT_EQ(works ? PTD_ST_OK : PTD_ST_READ_FAULT,
+		  ptd_copy(ptd, PTD_NO_PASID, s->dst, s->src, TEST_LEN, NULL));
+	EXPECT_TRUE(mem_is(&n->g, s->dst, works ? s->fill : 0, TEST_LEN));
+}
+
+#endif

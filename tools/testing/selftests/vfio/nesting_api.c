@@ -1,0 +1,592 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The rules of the interface: what each structure accepts, and the errno for
+ * what it does not
+ */
+#include <fcntl.h>
+
+#include "nest_test.h"
+
+#define PASID	0x42
+
+/*
+ * argsz, the same for all three: a structure between a guard page and zeroes
+ */
+
+union api_arg {
+	u32 argsz;
+	struct vfio_iommu_type1_pasid_request pasid;
+	struct vfio_iommu_type1_bind bind;
+	struct vfio_iommu_type1_cache_invalidate inv;
+	u8 raw[2 * SZ_4K];
+};
+
+FIXTURE(nesting_api)
+{
+	struct nest n;
+	struct s1_table t;
+	union s1_bind_data data;
+	union s1_inv_entry entry;
+	union api_arg *arg;
+};
+
+FIXTURE_SETUP(nesting_api)
+{
+	struct nest *n = &self->n;
+	u8 *mem;
+
+	nest_setup(_metadata, n, 0);
+	if (_metadata->exit_code)
+		return;
+	test_ok(s1_init(&self->t, n->ops, &n->g));
+	n->ops->bind_data(&self->t, &self->data);
+	n->ops->inv_entry(&self->entry, TEST_SRC, 1);
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, NEST_RID, &self->t));
+
+	/* Nothing is readable beyond the argument */
+	mem = mmap(NULL, sizeof(*self->arg) + SZ_4K, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	ASSERT_EQ(0, mprotect(mem + sizeof(*self->arg), SZ_4K, PROT_NONE));
+	self->arg = (void *)mem;
+}
+
+FIXTURE_TEARDOWN(nesting_api)
+{
+}
+
+/* Arguments that are right; @cmd is one of the three ioctls */
+static size_t good_arg(FIXTURE_DATA(nesting_api) *self, unsigned long cmd,
+		       union api_arg *arg)
+{
+	memset(arg, 0, sizeof(*arg));
+	switch (cmd) {
+	case VFIO_IOMMU_PASID_REQUEST:
+		arg->pasid = (struct vfio_iommu_type1_pasid_request){
+			.argsz = sizeof(arg->pasid),
+			.flags = VFIO_PASID_REQUEST_FREE,
+			.min = 1,
+			.max = 1,
+		};
+		return sizeof(arg->pasid);
+	case VFIO_IOMMU_BIND:
+		arg->bind = (struct vfio_iommu_type1_bind){
+			.argsz = sizeof(arg->bind),
+			.format = self->n.ops->format,
+			.data_len = self->n.ops->data_len,
+			.data_uptr = (uintptr_t)&self->data,
+		};
+		return sizeof(arg->bind);
+	default:
+		arg->inv = (struct vfio_iommu_type1_cache_invalidate){
+			.argsz = sizeof(arg->inv),
+			.format = self->n.ops->format,
+			.entry_len = self->n.ops->inv_len,
+			.entry_num = 1,
+			.entry_uptr = (uintptr_t)&self->entry,
+		};
+		return sizeof(arg->inv);
+	}
+}
+
+static bool has_pasid_alloc(FIXTURE_DATA(nesting_api) *self)
+{
+	return self->n.info.cap.formats[0].features &
+	       VFIO_NESTING_FEATURE_PASID_ALLOC;
+}
+
+FIXTURE(api_argsz)
+{
+	FIXTURE_DATA(nesting_api) api;
+};
+
+FIXTURE_VARIANT(api_argsz)
+{
+	unsigned long cmd;
+};
+
+FIXTURE_VARIANT_ADD(api_argsz, pasid_request)
+{
+	.cmd = VFIO_IOMMU_PASID_REQUEST,
+};
+
+FIXTURE_VARIANT_ADD(api_argsz, bind)
+{
+	.cmd = VFIO_IOMMU_BIND,
+};
+
+FIXTURE_VARIANT_ADD(api_argsz, cache_invalidate)
+{
+	.cmd = VFIO_IOMMU_CACHE_INVALIDATE,
+};
+
+FIXTURE_SETUP(api_argsz)
+{
+	nesting_api_setup(_metadata, &self->api, NULL);
+	if (_metadata->exit_code)
+		return;
+	if (variant->cmd == VFIO_IOMMU_PASID_REQUEST &&
+	    !has_pasid_alloc(&self->api))
+		SKIP(return, "no PASID_ALLOC here");
+}
+
+FIXTURE_TEARDOWN(api_argsz)
+{
+}
+
+TEST_F(api_argsz, short_or_long)
+{
+	int fd = self->api.n.c.fd;
+	union api_arg *arg = self->api.arg, *edge;
+	size_t len = good_arg(&self->api, variant->cmd, arg), i;
+
+	test_ok(vfio_ioctl(fd, variant->cmd, arg));
+	for (i = 0; i < len; i++) {
+		good_arg(&self->api, variant->cmd, arg);
+		arg->argsz = i;
+		test_err(EINVAL, vfio_ioctl(fd, variant->cmd, arg));
+	}
+
+	/* Longer with zeroes, up to a page */
+	good_arg(&self->api, variant->cmd, arg);
+	arg->argsz = len + 8;
+	test_ok(vfio_ioctl(fd, variant->cmd, arg));
+	arg->argsz = SZ_4K;
+	test_ok(vfio_ioctl(fd, variant->cmd, arg));
+	arg->argsz = SZ_4K + 1;
+	test_err(E2BIG, vfio_ioctl(fd, variant->cmd, arg));
+	arg->argsz = ~0u;
+	test_err(E2BIG, vfio_ioctl(fd, variant->cmd, arg));
+
+	/* Something behind what is known here */
+	arg->argsz = len + 1;
+	arg->raw[len] = 1;
+	test_err(E2BIG, vfio_ioctl(fd, variant->cmd, arg));
+	arg->raw[len] = 0;
+	arg->raw[SZ_4K - 1] = 1;
+	arg->argsz = SZ_4K;
+	test_err(E2BIG, vfio_ioctl(fd, variant->cmd, arg));
+	/* ... but not behind what the caller declares */
+	arg->argsz = SZ_4K - 1;
+	test_ok(vfio_ioctl(fd, variant->cmd, arg));
+
+	/* No more is read than argsz says */
+	good_arg(&self->api, variant->cmd, arg);
+	edge = (void *)(arg->raw + sizeof(*arg) - len);
+	memmove(edge, arg, len);
+	test_ok(vfio_ioctl(fd, variant->cmd, edge));
+	edge->argsz = len + 1;
+	test_err(EFAULT, vfio_ioctl(fd, variant->cmd, edge));
+}
+
+TEST_F(api_argsz, pointer)
+{
+	int fd = self->api.n.c.fd;
+	u8 *end = self->api.arg->raw + sizeof(*self->api.arg);
+
+	test_err(EFAULT, vfio_ioctl(fd, variant->cmd, NULL));
+	test_err(EFAULT, vfio_ioctl(fd, variant->cmd, (void *)-4096l));
+	test_err(EFAULT, vfio_ioctl(fd, variant->cmd, end));
+	/* argsz can be read, the rest cannot */
+	*(u32 *)(end - 4) = 64;
+	test_err(EFAULT, vfio_ioctl(fd, variant->cmd, end - 4));
+}
+
+/*
+ * Fields.  A list of single changes to a good structure; after each the RID's
+ * binding is still there.
+ */
+
+#define FIELD(cmd_, member_, value_, err_) {				\
+	.cmd = cmd_,							\
+	.off = offsetof(union api_arg, member_),			\
+	.len = sizeof(((union api_arg *)0)->member_),			\
+	.value = value_,						\
+	.err = err_,							\
+	.what = #member_ " = " #value_,					\
+}
+#define BIND_FIELD(m, v, e) FIELD(VFIO_IOMMU_BIND, bind.m, v, e)
+#define INV_FIELD(m, v, e) FIELD(VFIO_IOMMU_CACHE_INVALIDATE, inv.m, v, e)
+#define PASID_FIELD(m, v, e) FIELD(VFIO_IOMMU_PASID_REQUEST, pasid.m, v, e)
+
+static const struct api_field {
+	unsigned long cmd;
+	size_t off;
+	size_t len;
+	u64 value;
+	int err;
+	const char *what;
+} fields[] = {
+	BIND_FIELD(flags, 2, EINVAL),
+	BIND_FIELD(flags, BIT(31), EINVAL),
+	BIND_FIELD(flags, ~0u, EINVAL),
+	BIND_FIELD(op, 3, EINVAL),
+	BIND_FIELD(op, ~0u, EINVAL),
+	BIND_FIELD(target, 1, EINVAL),
+	BIND_FIELD(target, ~0u, EINVAL),
+	/* These have to be 0 where they have no meaning */
+	BIND_FIELD(group_fd, 1, EINVAL),
+	BIND_FIELD(op, VFIO_BIND_OP_UNBIND, EINVAL),
+	BIND_FIELD(op, VFIO_BIND_OP_BLOCK, EINVAL),
+	BIND_FIELD(format, 0, EOPNOTSUPP),
+	BIND_FIELD(format, 77, EOPNOTSUPP),
+	BIND_FIELD(format, ~0u, EOPNOTSUPP),
+	BIND_FIELD(data_len, 0, EINVAL),
+	BIND_FIELD(data_len, 1, EINVAL),
+	BIND_FIELD(data_len, 4096, EINVAL),
+	BIND_FIELD(data_len, ~0u, EINVAL),
+	BIND_FIELD(data_uptr, 0, EFAULT),
+	BIND_FIELD(data_uptr, ~0ull, EFAULT),
+	BIND_FIELD(data_uptr, 1ull << 63, EFAULT),
+	BIND_FIELD(pasid, 1u << 20, ERANGE),
+	BIND_FIELD(pasid, ~0u, ERANGE),
+	INV_FIELD(flags, 2, EINVAL),
+	INV_FIELD(flags, ~0u, EINVAL),
+	INV_FIELD(target, 2, EINVAL),
+	INV_FIELD(target, ~0u, EINVAL),
+	INV_FIELD(pasid, PASID, ENOENT),
+	INV_FIELD(pasid, ~0u, ENOENT),
+	INV_FIELD(group_fd, 1, EINVAL),
+	INV_FIELD(format, 0, EOPNOTSUPP),
+	INV_FIELD(format, 77, EOPNOTSUPP),
+	INV_FIELD(entry_len, 0, EINVAL),
+	INV_FIELD(entry_len, 4, EINVAL),
+	INV_FIELD(entry_num, 0, EINVAL),
+	INV_FIELD(entry_num, 65537, EINVAL),
+	INV_FIELD(entry_num, ~0u, EINVAL),
+	INV_FIELD(entry_uptr, 0, EFAULT),
+	INV_FIELD(entry_uptr, ~0ull, EFAULT),
+	PASID_FIELD(flags, 0, EINVAL),
+	PASID_FIELD(flags, 3, EINVAL),
+	PASID_FIELD(flags, 4, EINVAL),
+	PASID_FIELD(flags, BIT(31) | 2, EINVAL),
+	PASID_FIELD(min, 0, EINVAL),
+	PASID_FIELD(min, 2, EINVAL),
+	PASID_FIELD(max, 0, EINVAL),
+	PASID_FIELD(max, 1u << 20, EINVAL),
+	PASID_FIELD(max, ~0u, EINVAL),
+};
+
+TEST_F(nesting_api, fields)
+{
+	const struct api_field *f;
+	int ret, fd = self->n.c.fd;
+
+	for (f = fields; f < fields + ARRAY_SIZE(fields); f++) {
+		if (f->cmd == VFIO_IOMMU_PASID_REQUEST &&
+		    !has_pasid_alloc(self))
+			continue;
+		good_arg(self, f->cmd, self->arg);
+		memcpy(self->arg->raw + f->off, &f->value, f->len);
+		ret = vfio_ioctl(fd, f->cmd, self->arg);
+		EXPECT_EQ(-f->err, ret) {
+			TH_LOG("%s", f->what);
+		}
+	}
+	/* None of it changed anything */
+	good_arg(self, VFIO_IOMMU_CACHE_INVALIDATE, self->arg);
+	test_ok(vfio_ioctl(fd, VFIO_IOMMU_CACHE_INVALIDATE, self->arg));
+	nest_read_info(_metadata, &self->n);
+	EXPECT_EQ(1, self->n.info.cap.nr_bindings);
+}
+
+/* UNBIND and BLOCK take no data */
+TEST_F(nesting_api, unbind_has_no_data)
+{
+	struct vfio_iommu_type1_bind *bind = &self->arg->bind;
+	int fd = self->n.c.fd;
+	u32 op;
+
+	for (op = VFIO_BIND_OP_UNBIND; op <= VFIO_BIND_OP_BLOCK; op++) {
+		*bind = (struct vfio_iommu_type1_bind){
+			.argsz = sizeof(*bind), .op = op,
+		};
+		bind->format = self->n.ops->format;
+		test_err(EINVAL, vfio_ioctl(fd, VFIO_IOMMU_BIND, bind));
+		bind->format = 0;
+		bind->data_len = 1;
+		test_err(EINVAL, vfio_ioctl(fd, VFIO_IOMMU_BIND, bind));
+		bind->data_len = 0;
+		bind->data_uptr = 1;
+		test_err(EINVAL, vfio_ioctl(fd, VFIO_IOMMU_BIND, bind));
+	}
+	test_ok(nest_unbind(&self->n.c, NEST_ALL_GROUPS, NEST_RID));
+}
+
+TEST_F(nesting_api, pasid_beyond_device)
+{
+	struct nest *n = &self->n;
+
+	test_err(ERANGE, nest_bind(&n->c, NEST_ALL_GROUPS,
+				   1u << n->feat.pasid_bits, &self->t));
+	test_err(ERANGE, nest_unbind(&n->c, NEST_ALL_GROUPS,
+				     1u << n->feat.pasid_bits));
+	test_err(ERANGE, nest_block(&n->c, NEST_ALL_GROUPS,
+				    1u << n->feat.pasid_bits));
+}
+
+static int raw_bind(FIXTURE_DATA(nesting_api) *self)
+{
+	good_arg(self, VFIO_IOMMU_BIND, self->arg);
+	return vfio_ioctl(self->n.c.fd, VFIO_IOMMU_BIND, self->arg);
+}
+
+TEST_F(nesting_api, vtd_data)
+{
+	struct iommu_hwpt_vtd_s1 *vtd = &self->data.vtd;
+	const u32 widths[] = { 0, 39, 47, 49, 64, ~0u };
+	unsigned int i;
+
+	if (self->n.ops->format != VFIO_NESTING_FORMAT_VTD_S1)
+		SKIP(return, "another format");
+	for (i = 0; i < ARRAY_SIZE(widths); i++) {
+		vtd->addr_width = widths[i];
+		EXPECT_EQ(-EINVAL, raw_bind(self)) {
+			TH_LOG("address width %u", widths[i]);
+		}
+	}
+	vtd->addr_width = 57;
+	if (!(self->n.hw.cap_reg & BIT_ULL(60)))
+		EXPECT_EQ(-EINVAL, raw_bind(self));
+	vtd->addr_width = 48;
+
+	vtd->flags = 8;
+	EXPECT_EQ(-EINVAL, raw_bind(self));
+	vtd->flags = ~0ull;
+	EXPECT_EQ(-EINVAL, raw_bind(self));
+	vtd->flags = IOMMU_VTD_S1_SRE;
+	if (!(self->n.hw.ecap_reg & BIT_ULL(31)))
+		EXPECT_EQ(-EINVAL, raw_bind(self));
+	vtd->flags = IOMMU_VTD_S1_EAFE;
+	if (!(self->n.hw.ecap_reg & BIT_ULL(34)))
+		EXPECT_EQ(-EINVAL, raw_bind(self));
+	vtd->flags = 0;
+
+	/* The table's address */
+	vtd->pgtbl_addr++;
+	EXPECT_EQ(-EINVAL, raw_bind(self));
+	vtd->pgtbl_addr += 0x7ff;
+	EXPECT_EQ(-EINVAL, raw_bind(self));
+	vtd->pgtbl_addr = ~0xfffull;
+	EXPECT_EQ(-EINVAL, raw_bind(self));
+	vtd->pgtbl_addr = self->t.root;
+
+	/* The rule of unknown things in a structure */
+	vtd->__reserved = 1;
+	test_err(EOPNOTSUPP, raw_bind(self));
+	vtd->__reserved = 0;
+	test_ok(raw_bind(self));
+}
+
+/*
+ * Group fds
+ */
+
+static void group_fd_is(struct __test_metadata *_metadata,
+			FIXTURE_DATA(nesting_api) *self, int group_fd, int err)
+{
+	struct nest *n = &self->n;
+
+	test_err(err, nest_bind(&n->c, group_fd, NEST_RID, &self->t));
+	test_err(err, nest_unbind(&n->c, group_fd, NEST_RID));
+	test_err(err, nest_block(&n->c, group_fd, NEST_RID));
+	test_err(err, nest_inval_range(&n->c, group_fd, NEST_RID, &self->t,
+				       TEST_SRC, 1));
+}
+
+TEST_F(nesting_api, group_fd)
+{
+	struct vfio_container other;
+	struct nest *n = &self->n;
+	int fd;
+
+	test_ok(nest_unbind(&n->c, n->d.group_fd, NEST_RID));
+	test_ok(nest_bind(&n->c, n->d.group_fd, NEST_RID, &self->t));
+	test_ok(nest_inval_range(&n->c, n->d.group_fd, NEST_RID, &self->t,
+				 TEST_SRC, 1));
+
+	/* -1 means "all" to the library only */
+	group_fd_is(_metadata, self, -2, EBADF);
+	group_fd_is(_metadata, self, 1000, EBADF);
+
+	/* A file, but no group: a container, a device, a pipe, a directory */
+	test_ok(vfio_container_open(&other));
+	group_fd_is(_metadata, self, n->c.fd, ENOENT);
+	group_fd_is(_metadata, self, other.fd, ENOENT);
+	group_fd_is(_metadata, self, n->d.fd, ENOENT);
+	fd = open("/", O_RDONLY);
+	group_fd_is(_metadata, self, fd, ENOENT);
+	close(fd);
+	fd = open("/dev/null", O_RDWR);
+	group_fd_is(_metadata, self, fd, ENOENT);
+	close(fd);
+}
+
+TEST_F(nesting_api, group_fd_of_another)
+{
+	struct vfio_container other;
+	int fd;
+
+	if (test_nr < 2)
+		SKIP(return, "needs two devices");
+	/* In no container */
+	fd = vfio_group_open(test_bdf[1], NULL);
+	ASSERT_LE(0, fd);
+	group_fd_is(_metadata, self, fd, ENOENT);
+	/* In another one */
+	test_ok(vfio_container_open(&other));
+	test_ok(vfio_group_set_container(fd, &other));
+	group_fd_is(_metadata, self, fd, ENOENT);
+	test_ok(vfio_container_set_type(&other, VFIO_TYPE1_NESTING_IOMMU));
+	group_fd_is(_metadata, self, fd, ENOENT);
+	/* Gone again */
+	test_ok(vfio_group_unset_container(fd));
+	group_fd_is(_metadata, self, fd, ENOENT);
+}
+
+/*
+ * The container
+ */
+
+TEST_F(nesting_api, info)
+{
+	const struct vfio_iommu_type1_info_cap_nesting *cap;
+	const struct vfio_nesting_format *f;
+	struct nest *n = &self->n;
+
+	cap = &n->info.cap;
+	EXPECT_EQ(1, cap->header.version);
+	EXPECT_EQ(0, cap->flags & ~VFIO_NESTING_INFO_NO_RO_MAPS);
+	EXPECT_LE(cap->pasid_used, cap->pasid_quota);
+	EXPECT_NE(0, cap->max_bindings);
+	f = nest_format(&n->info, n->feat.format);
+	ASSERT_NE(NULL, f);
+	EXPECT_EQ(0, f->__reserved);
+	EXPECT_EQ(f->features, f->features | f->required);
+	EXPECT_TRUE(f->features & VFIO_NESTING_FEATURE_BIND_GUEST_PASID);
+	EXPECT_TRUE(f->features & VFIO_NESTING_FEATURE_CACHE_INVALIDATE);
+	EXPECT_EQ(1, vfio_check_extension(&n->c, VFIO_TYPE1_NESTING_IOMMU));
+	EXPECT_EQ(1, vfio_check_extension(&n->c, VFIO_TYPE1_NESTING_API));
+	EXPECT_EQ(0, vfio_check_extension(&n->c, VFIO_TYPE1_NESTING_API + 1));
+}
+
+/* A buffer that is too short is told how long it should be */
+TEST_F(nesting_api, info_short)
+{
+	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
+	struct {
+		struct vfio_iommu_type1_info info;
+		u8 caps[64];
+	} cut = { .info.argsz = sizeof(cut) };
+
+	test_ok(vfio_ioctl(self->n.c.fd, VFIO_IOMMU_GET_INFO, &info));
+	EXPECT_TRUE(info.flags & VFIO_IOMMU_INFO_CAPS);
+	EXPECT_LT(sizeof(info), info.argsz);
+	EXPECT_EQ(0, info.cap_offset);
+	test_ok(vfio_ioctl(self->n.c.fd, VFIO_IOMMU_GET_INFO, &cut));
+	EXPECT_EQ(info.argsz, cut.info.argsz);
+	EXPECT_EQ(0, cut.info.cap_offset);
+}
+
+/* What is documented of maps that are read-only */
+TEST_F(nesting_api, read_only_map)
+{
+	struct nest *n = &self->n;
+	bool refused = n->info.cap.flags & VFIO_NESTING_INFO_NO_RO_MAPS;
+	u64 gpa = GUEST_GPA + SZ_1G;
+	void *mem;
+
+	mem = mmap(NULL, SZ_4K, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	test_err(refused ? EINVAL : 0,
+		 vfio_map(&n->c, mem, gpa, SZ_4K, VFIO_DMA_MAP_FLAG_READ));
+	/* The refused one left nothing behind */
+	test_err(refused ? 0 : EEXIST,
+		 vfio_map(&n->c, mem, gpa, SZ_4K,
+			  VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE));
+}
+
+TEST_F(nesting_api, device_feature)
+{
+	struct vfio_device_feature_nesting f;
+	struct vfio_device_feature probe = {
+		.argsz = sizeof(probe),
+		.flags = VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET |
+			 VFIO_DEVICE_FEATURE_NESTING,
+	};
+	struct vfio_device *d = &self->n.d;
+	struct iommu_hw_info_vtd hw;
+
+	test_ok(vfio_ioctl(d->fd, VFIO_DEVICE_FEATURE, &probe));
+	probe.flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_NESTING;
+	test_err(EINVAL, vfio_ioctl(d->fd, VFIO_DEVICE_FEATURE, &probe));
+
+	/* Without room: the length is told */
+	test_ok(nest_device_info(d, &f, NULL));
+	EXPECT_EQ(self->n.feat.hw_info_len, f.hw_info_len);
+	EXPECT_EQ(self->n.feat.pasid_bits, f.pasid_bits);
+	EXPECT_EQ(self->n.feat.format, f.format);
+	EXPECT_GE(20, f.pasid_bits);
+	EXPECT_EQ(0, f.flags & ~7u);
+	if (f.format == VFIO_NESTING_FORMAT_VTD_S1)
+		EXPECT_EQ(sizeof(hw), f.hw_info_len);
+
+	/* With less room than it takes: cut */
+	memset(&hw, 0x5a, sizeof(hw));
+	f.hw_info_len = 12;
+	f.hw_info_uptr = (uintptr_t)&hw;
+	test_ok(vfio_device_feature_get(d, VFIO_DEVICE_FEATURE_NESTING, &f,
+					sizeof(f)));
+	EXPECT_EQ(0, memcmp(&hw, &self->n.hw, 12));
+	EXPECT_EQ(0x5a, ((u8 *)&hw)[12]);
+	f.hw_info_len = sizeof(hw);
+	f.hw_info_uptr = 8;
+	test_err(EFAULT, vfio_device_feature_get(d, VFIO_DEVICE_FEATURE_NESTING,
+						 &f, sizeof(f)));
+	test_err(EINVAL, vfio_device_feature_get(d, VFIO_DEVICE_FEATURE_NESTING,
+						 &f, sizeof(f) - 1));
+}
+
+/* A container with no device has no nesting, and no IOMMU to bind to */
+TEST(api_empty_container)
+{
+	struct vfio_iommu_type1_pasid_request req = { .argsz = sizeof(req) };
+	struct vfio_iommu_type1_bind bind = { .argsz = sizeof(bind) };
+	struct vfio_iommu_type1_cache_invalidate inv = { .argsz = sizeof(inv) };
+	struct vfio_container c;
+	int fd;
+
+	if (vfio_container_open(&c))
+		SKIP(return, "%s", vfio_why());
+	if (vfio_check_extension(&c, VFIO_TYPE1_NESTING_API) != 1)
+		SKIP(return, "no VFIO_TYPE1_NESTING_API in this kernel");
+	test_err(EINVAL, vfio_ioctl(c.fd, VFIO_IOMMU_PASID_REQUEST, &req));
+	test_err(EINVAL, vfio_ioctl(c.fd, VFIO_IOMMU_BIND, &bind));
+	test_err(EINVAL, vfio_ioctl(c.fd, VFIO_IOMMU_CACHE_INVALIDATE, &inv));
+	if (!test_nr)
+		SKIP(return, "no device for the rest");
+
+	/* Nor after its last group has left */
+	fd = vfio_container_attach(&c, VFIO_TYPE1_NESTING_IOMMU, test_bdf[0]);
+	ASSERT_LE(0, fd);
+	vfio_container_detach(&c, fd);
+	test_err(EINVAL, vfio_ioctl(c.fd, VFIO_IOMMU_PASID_REQUEST, &req));
+	test_err(EINVAL, vfio_ioctl(c.fd, VFIO_IOMMU_BIND, &bind));
+	test_err(EINVAL, vfio_ioctl(c.fd, VFIO_IOMMU_CACHE_INVALIDATE, &inv));
+}
+
+/* Structures are the same for every caller */
+TEST(api_layout)
+{
+	EXPECT_EQ(16, sizeof(struct vfio_iommu_type1_pasid_request));
+	EXPECT_EQ(40, sizeof(struct vfio_iommu_type1_bind));
+	EXPECT_EQ(40, sizeof(struct vfio_iommu_type1_cache_invalidate));
+	EXPECT_EQ(16, sizeof(struct vfio_nesting_format));
+	EXPECT_EQ(24, sizeof(struct vfio_device_feature_nesting));
+	EXPECT_EQ(48, sizeof(struct vfio_iommu_type1_info_cap_nesting));
+	EXPECT_EQ(122, _IOC_NR(VFIO_IOMMU_PASID_REQUEST));
+	EXPECT_EQ(123, _IOC_NR(VFIO_IOMMU_BIND));
+	EXPECT_EQ(124, _IOC_NR(VFIO_IOMMU_CACHE_INVALIDATE));
+}
+
+VFIO_TEST_MAIN
