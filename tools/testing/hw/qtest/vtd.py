@@ -1,0 +1,1387 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Tests of the VT-d model without a guest kernel: the tables are written by hand,
+straight from the specification, so that model and driver cannot agree on a
+mistake.  Talks to QEMU through its qtest protocol; prints KTAP.
+
+    vtd.py QEMU [TEST...]
+"""
+
+import os
+import subprocess
+import sys
+
+ECAM = 0xb0000000
+VTD = 0xfed90000
+PTD = 0xfe800000		# BAR0 of the test device
+IMON = 0xfe900000		# BAR0 of the monitor
+PTD_DEVFN, IMON_DEVFN = 0x40, 0x48
+SID = PTD_DEVFN
+ANY = 0xffffffff
+
+# Registers, spec 11.4
+GCMD, GSTS, RTADDR, FSTS, FECTL = 0x18, 0x1c, 0x20, 0x34, 0x38
+IQH, IQT, IQA, IQER = 0x80, 0x88, 0x90, 0xb0
+TE, SRTP, QIE = 1 << 31, 1 << 30, 1 << 26
+PFO, PPF, IQE, ITE = 1, 2, 1 << 4, 1 << 6
+
+CC, IOTLB, DTLB, IEC, WAIT, PIOTLB, PC, PDTLB = range(1, 9)
+EV_TRANS, EV_ATS, EV_WALK, EV_HIT = 0x200, 0x201, 0x202, 0x203
+EV_RAISED, EV_RECORDED, EV_COLLAPSED, EV_LOST = range(0x210, 0x214)
+
+OK, READ_FAULT, WRITE_FAULT = 1, 8, 9
+F_EXEC, F_PRIV, F_NO_ATS = 4, 8, 16
+
+R, W, X = 1, 2, 4
+P, RW, US, A, D, PS, XD = 1, 2, 4, 1 << 5, 1 << 6, 1 << 7, 1 << 63
+FS, SS, NEST, PT = 1, 2, 3, 4
+FPD = 2
+SRE, ERE, WPE, NXE, SMEP, EAFE = 1, 2, 16, 32, 64, 128
+K4, M2, G1 = 1 << 12, 1 << 21, 1 << 30
+MASK52 = (1 << 52) - K4
+CANON = 0xffff000000000000
+
+# Guest-physical addresses of nested tests are host-physical ones plus this
+GPA_OFF = 0x40000000
+
+
+class Failed(Exception):
+    pass
+
+
+def same(what, got, want):
+    if got != want:
+        def show(v):
+            return hex(v) if isinstance(v, int) else repr(v)
+        raise Failed("%s is %s, not %s" % (what, show(got), show(want)))
+
+
+class Machine:
+    def __init__(self, qemu, props=""):
+        args = [qemu, "-nodefaults", "-no-user-config", "-display", "none",
+                "-machine", "q35,kernel-irqchip=split", "-m", "1G",
+                "-L", "/usr/share/seabios", "-accel", "qtest",
+                "-qtest", "stdio", "-qtest-log", "none",
+                "-device", "intel-iommu,intremap=on,device-iotlb=on,"
+                "x-scalable-mode=on,x-nesting=on,aw-bits=48" + props,
+                "-device", "pasid-testdev,addr=8", "-device",
+                "iommu-monitor,addr=9"]
+        self.log = open(os.environ.get("VTD_LOG", os.devnull), "a",
+                        encoding="ascii")
+        self.p = subprocess.Popen(args, stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=self.log,
+                                  text=True)
+        self.top = 0x2000000
+        # The region for the extended configuration space
+        self.cmd("outl 0xcf8 0x80000064")
+        self.cmd("outl 0xcfc 0x0")
+        self.cmd("outl 0xcf8 0x80000060")
+        self.cmd("outl 0xcfc %#x" % (ECAM | 1))
+        for devfn, bar in ((PTD_DEVFN, PTD), (IMON_DEVFN, IMON)):
+            self.writel(self.cfg(devfn, 0x10), bar)
+            self.writew(self.cfg(devfn, 4), 6)
+        self.root = self.page()
+        self.ctx = self.page()
+        self.dir = self.page(1 << 17)
+        self.iq = self.page()
+        self.status = self.page()
+        self.tail = self.tag = 0
+        self.caps = {}
+        cap = 0x100
+        while cap:
+            head = self.readl(self.cfg(PTD_DEVFN, cap))
+            self.caps[head & 0xffff] = cap
+            cap = head >> 20
+        # PASID, with execute and privileged
+        self.writew(self.cfg(PTD_DEVFN, self.caps[0x1b] + 6), 7)
+        self.writeq(self.root, self.ctx | 1)
+        self.writel(PTD + 0x1000, 1)
+
+    def close(self):
+        self.p.stdin.close()
+        self.p.stdout.close()
+        self.p.kill()
+        self.p.wait()
+        self.log.close()
+
+    def cmd(self, s):
+        self.p.stdin.write(s + "\n")
+        self.p.stdin.flush()
+        while True:
+            line = self.p.stdout.readline()
+            if not line:
+                raise Failed("QEMU is gone after '%s'" % s)
+            if line.startswith("IRQ"):
+                continue
+            if not line.startswith("OK"):
+                raise Failed("'%s' gives %s" % (s, line.strip()))
+            return line[3:].strip()
+
+    def writew(self, a, v):
+        self.cmd("writew %#x %#x" % (a, v))
+
+    def writel(self, a, v):
+        self.cmd("writel %#x %#x" % (a, v & 0xffffffff))
+
+    def writeq(self, a, v):
+        self.cmd("writeq %#x %#x" % (a, v & (1 << 64) - 1))
+
+    def readw(self, a):
+        return int(self.cmd("readw %#x" % a), 16)
+
+    def readl(self, a):
+        return int(self.cmd("readl %#x" % a), 16)
+
+    def readq(self, a):
+        return int(self.cmd("readq %#x" % a), 16)
+
+    def cfg(self, devfn, reg):
+        return ECAM + (devfn << 12) + reg
+
+    def page(self, size=K4):
+        """Zeroed memory, aligned to its size"""
+        a = (self.top + size - 1) & ~(size - 1)
+        self.top = a + size
+        if size <= 1 << 17:
+            self.cmd("memset %#x %#x 0" % (a, size))
+        return a
+
+    # Tables
+
+    def context(self, lo=None, hi=0, pdts=7):
+        """lo: bits besides the address; default P, DTE, PASIDE"""
+        if lo is None:
+            lo = 1 | 1 << 2 | 1 << 3
+        self.writeq(self.ctx + SID * 32, self.dir | lo | pdts << 9)
+        self.writeq(self.ctx + SID * 32 + 8, hi)
+
+    def pe_addr(self, pasid):
+        d = self.dir + (pasid >> 6) * 8
+        v = self.readq(d)
+        if not v & 1:
+            v = self.page() | 1
+            self.writeq(d, v)
+        return (v & MASK52) + (pasid & 63) * 64
+
+    def pe(self, pasid, pgtt, did=1, ss=0, fs=0, aw=2, val0=1, val1=0,
+           val2=0):
+        a = self.pe_addr(pasid)
+        self.writeq(a, 0)
+        self.writeq(a + 8, did | val1)
+        self.writeq(a + 16, fs | val2)
+        self.writeq(a, ss | pgtt << 6 | aw << 2 | val0)
+
+    def _map(self, root, addr, target, leaf, size, table):
+        t = root
+        level = 4
+        want = {K4: 1, M2: 2, G1: 3}[size]
+        while level > want:
+            slot = t + (addr >> 12 + 9 * (level - 1) & 511) * 8
+            v = self.readq(slot)
+            if not v & 3:
+                v = self.page() | table
+                self.writeq(slot, v)
+            t = v & MASK52
+            level -= 1
+        slot = t + (addr >> 12 + 9 * (level - 1) & 511) * 8
+        self.writeq(slot, target | leaf | (PS if size != K4 else 0))
+        return slot
+
+    def ss_map(self, root, gpa, hpa, perm=R | W, size=K4):
+        return self._map(root, gpa, hpa, perm, size, R | W | X)
+
+    def fs_map(self, root, va, pa, bits=P | RW | US, size=K4):
+        return self._map(root, va, pa, bits, size, P | RW | US)
+
+    # Registers
+
+    def enable(self, scalable=True):
+        self.writeq(VTD + RTADDR, self.root | (1 << 10 if scalable else 0))
+        self.writel(VTD + GCMD, SRTP)
+        self.writeq(VTD + IQA, self.iq | 1 << 11)
+        self.writeq(VTD + IQT, 0)
+        self.writel(VTD + GCMD, QIE)
+        self.writel(VTD + GCMD, QIE | TE)
+        same("GSTS", self.readl(VTD + GSTS) & (TE | QIE), TE | QIE)
+
+    def post(self, *descs):
+        """Without looking what became of them"""
+        for d in descs:
+            d = tuple(d) + (0,) * (4 - len(d))
+            for i, v in enumerate(d):
+                self.writeq(self.iq + self.tail * 32 + i * 8, v)
+            self.tail = (self.tail + 1) % 128
+        self.writeq(VTD + IQT, self.tail << 5)
+
+    def wait(self):
+        self.tag += 1
+        return (WAIT | 1 << 5 | self.tag << 32, self.status)
+
+    def inv(self, *descs):
+        self.post(*descs, self.wait())
+        same("FSTS", self.readl(VTD + FSTS) & (IQE | ITE), 0)
+        same("wait status", self.readl(self.status), self.tag)
+
+    def faults(self):
+        """Records pending, cleared as read"""
+        cap = self.readq(VTD + 8)
+        base = VTD + (cap >> 24 & 0x3ff) * 16
+        n = (cap >> 40 & 0xff) + 1
+        i = self.readl(VTD + FSTS) >> 8 & 0xff
+        out = []
+        for _ in range(n):
+            lo, hi = self.readq(base + i * 16), self.readq(base + i * 16 + 8)
+            if not hi >> 63:
+                break
+            self.writel(base + i * 16 + 12, 1 << 31)
+            out.append({
+                "addr": lo, "sid": hi & 0xffff, "reason": hi >> 32 & 0xff,
+                "pasid": hi >> 40 & 0xfffff if hi >> 31 & 1 else None,
+                "read": hi >> 62 & 1, "at": hi >> 60 & 3,
+                "exe": hi >> 30 & 1, "priv": hi >> 29 & 1})
+            i = (i + 1) % n
+        return out
+
+    def fault(self, reason, pasid, addr, read):
+        f = self.faults()
+        same("number of faults", len(f), 1)
+        same("reason", f[0]["reason"], reason)
+        same("PASID", f[0]["pasid"], pasid)
+        same("address", f[0]["addr"], addr)
+        same("read", f[0]["read"], read)
+        same("source", f[0]["sid"], SID)
+        return f[0]
+
+    def count(self, event, pasid=ANY):
+        self.writel(IMON + 0x20, event)
+        self.writel(IMON + 0x24, ANY)
+        self.writel(IMON + 0x28, pasid)
+        return self.readq(IMON + 0x30)
+
+    # The device
+
+    def submit(self, op, pasid=None, flags=0, src=0, dst=0, imm=0, length=0):
+        q = PTD + 0x1000
+        d = (op | flags << 32,
+             (pasid | 1 << 31 if pasid is not None else 0) | 7 << 32,
+             src, dst, imm, 0, length, 0)
+        for i, v in enumerate(d):
+            self.writeq(q + 0x40 + i * 8, v)
+        self.writel(q + 0xc, 1)
+
+    def done(self):
+        return self.readl(PTD + 0x1080)
+
+    def result(self):
+        q = PTD + 0x1000
+        for _ in range(2000):
+            if self.done():
+                break
+        else:
+            raise Failed("the device does not complete")
+        st = self.readl(q + 0xa0 + 28)
+        res = self.readq(q + 0xa0 + 16)
+        self.writel(q + 0x84, 1)
+        return st, res
+
+    def op(self, *args, **kw):
+        self.submit(*args, **kw)
+        return self.result()
+
+    def fill(self, pasid, addr, val, flags=F_NO_ATS):
+        return self.op(2, pasid, flags, dst=addr, imm=val, length=8)[0]
+
+    def crc(self, pasid, addr, flags=F_NO_ATS):
+        return self.op(4, pasid, flags, src=addr, length=8)[0]
+
+    def add(self, pasid, addr, val, flags=F_NO_ATS):
+        return self.op(5, pasid, flags, dst=addr, imm=val, length=8)
+
+    def sees(self, pasid, addr, want, flags=F_NO_ATS):
+        """Reads and writes through the device, status and value"""
+        st, old = self.add(pasid, addr, 0, flags)
+        same("status", st, OK)
+        same("value", old, want)
+
+    def ats(self, on=True):
+        self.writew(self.cfg(PTD_DEVFN, self.caps[0xf] + 6),
+                    0x8000 if on else 0)
+
+
+# Descriptors, spec 6.5.2
+
+def cc_dev(sid=SID):
+    return (CC | 3 << 4 | sid << 32,)
+
+
+def pc(did, pasid):
+    return (PC | 1 << 4 | did << 16 | pasid << 32,)
+
+
+def iotlb_dom(did):
+    return (IOTLB | 2 << 4 | did << 16,)
+
+
+def iotlb_page(did, addr, am=0, ih=0):
+    return (IOTLB | 3 << 4 | did << 16, addr | ih << 6 | am)
+
+
+def piotlb(did, pasid):
+    return (PIOTLB | 2 << 4 | did << 16 | pasid << 32,)
+
+
+def piotlb_page(did, pasid, addr, am=0, ih=0):
+    return (PIOTLB | 3 << 4 | did << 16 | pasid << 32, addr | ih << 6 | am)
+
+
+def dtlb(sid=SID, addr=(1 << 63) - K4, s=1):
+    return (DTLB | sid << 32, addr | s)
+
+
+def pdtlb(pasid, sid=SID, addr=(1 << 63) - K4, s=1, g=0):
+    return (PDTLB | sid << 16 | pasid << 32, addr | s << 11 | g)
+
+
+class Nest:
+    """A PASID nested on a stage 2 that maps its pages, plus GPA_OFF"""
+
+    def __init__(self, m, pasid=5, did=9, va=0x7f0000123000, val2=0,
+                 val0=1):
+        self.m, self.pasid, self.did, self.va = m, pasid, did, va
+        self.ss = m.page()
+        self.fs = m.page()
+        self.data = m.page()
+        self.slots = {}
+        m.context()
+        self.add_page(self.data)
+        self.slot = self.map(va, self.data)
+        m.pe(pasid, NEST, did, ss=self.ss, fs=self.fs + GPA_OFF, val2=val2,
+             val0=val0)
+        m.writeq(self.data, 0x1111)
+
+    def add_page(self, hpa, perm=R | W):
+        gpa = hpa + GPA_OFF
+        self.slots[hpa] = self.m.ss_map(self.ss, gpa, hpa, perm)
+        return gpa
+
+    def map(self, va, hpa, bits=P | RW | US):
+        """First stage; its tables become known to the second stage"""
+        m, t = self.m, self.fs
+        self.add_page(t)
+        for level in (4, 3, 2):
+            slot = t + (va >> 12 + 9 * (level - 1) & 511) * 8
+            v = m.readq(slot)
+            if not v & P:
+                n = m.page()
+                m.writeq(slot, self.add_page(n) | P | RW | US)
+                t = n
+            else:
+                t = (v & MASK52) - GPA_OFF
+        slot = t + (va >> 12 & 511) * 8
+        m.writeq(slot, hpa + GPA_OFF | bits)
+        return slot
+
+
+tests = []
+
+
+def test(props="", unused=None):
+    def deco(f):
+        tests.append((f.__name__, f, props))
+        return f
+    return deco
+
+
+# Translation
+
+@test()
+def second_stage_rid(m):
+    ss, data = m.page(), m.page()
+    m.context()
+    m.ss_map(ss, 0x123000, data)
+    m.pe(0, SS, 3, ss=ss)
+    m.enable()
+    same("status", m.fill(None, 0x123010, 0xabcd), OK)
+    same("memory", m.readq(data + 0x10), 0xabcd)
+    same("status", m.fill(None, 0x124000, 1), WRITE_FAULT)
+    m.fault(0x79, None, 0x124000, 0)
+
+
+@test()
+def second_stage_pasid_three_levels(m):
+    ss, data = m.page(), m.page()
+    m.context()
+    # A 39-bit table is what hangs below one entry of a 48-bit one.
+    m.ss_map(ss, 0x123000, data)
+    m.pe(7, SS, 3, ss=m.readq(ss) & MASK52, aw=1)
+    m.enable()
+    same("status", m.fill(7, 0x123010, 0xabcd), OK)
+    same("memory", m.readq(data + 0x10), 0xabcd)
+    same("status", m.crc(7, 1 << 39), READ_FAULT)
+    m.fault(0x83, 7, 1 << 39, 1)
+
+
+@test()
+def first_stage_pasid(m):
+    fs, data = m.page(), m.page()
+    va = 0xffff800000123000
+    m.context()
+    slot = m.fs_map(fs, va, data)
+    m.pe(0xfffff, FS, 3, fs=fs)
+    m.enable()
+    same("status", m.fill(0xfffff, va, 0xabcd), OK)
+    same("memory", m.readq(data), 0xabcd)
+    same("A and D", m.readq(slot) & (A | D), A | D)
+    same("status", m.crc(0xfffff, va + K4), READ_FAULT)
+    m.fault(0x71, 0xfffff, va + K4, 1)
+
+
+@test()
+def nested_pasid(m):
+    n = Nest(m)
+    m.enable()
+    m.sees(5, n.va, 0x1111)
+    same("status", m.fill(5, n.va, 0x2222), OK)
+    same("memory", m.readq(n.data), 0x2222)
+    same("A and D", m.readq(n.slot) & (A | D), A | D)
+    same("faults", m.faults(), [])
+
+
+@test()
+def nested_rid(m):
+    n = Nest(m, pasid=0)
+    m.enable()
+    m.sees(None, n.va, 0x1111)
+    same("status", m.crc(None, n.va + K4), READ_FAULT)
+    m.fault(0x71, None, n.va + K4, 1)
+
+
+@test()
+def rid_pasid_other_than_zero(m):
+    n = Nest(m, pasid=0x12345)
+    m.context(hi=0x12345)
+    m.enable()
+    m.sees(None, n.va, 0x1111)
+
+
+@test()
+def pass_through(m):
+    data = m.page()
+    m.context()
+    m.pe(1, PT, 3)
+    m.enable()
+    same("status", m.fill(1, data, 0xabcd), OK)
+    same("memory", m.readq(data), 0xabcd)
+    same("status", m.fill(1, 1 << 48, 1), WRITE_FAULT)
+    m.fault(0x83, 1, 1 << 48, 0)
+
+
+@test()
+def pasids_do_not_mix(m):
+    a = Nest(m, pasid=1, did=9)
+    b = Nest(m, pasid=2, did=9)
+    m.writeq(b.data, 0x2222)
+    m.enable()
+    for _ in range(2):
+        m.sees(1, a.va, 0x1111)
+        m.sees(2, b.va, 0x2222)
+
+
+@test()
+def nested_page_sizes(m):
+    """First stage 4K, 2M, 1G on second stage 4K, 2M, 1G"""
+    ss, fs = m.page(), m.page()
+    m.context()
+    base = 0x20000000		# in memory, aligned to 2M
+    # Stage 2: identity by 2M for the tables, then three views of base
+    for a in range(0x2000000, 0x4000000, M2):
+        m.ss_map(ss, a, a, R | W, M2)
+    views = {K4: 0x100000000, M2: 0x140000000, G1: 0x180000000}
+    for off in (0, K4, M2 - K4, M2, 5 * M2 + 3 * K4):
+        m.ss_map(ss, views[K4] + base + off, base + off)
+    for off in range(0, 8 * M2, M2):
+        m.ss_map(ss, views[M2] + base + off, base + off, R | W, M2)
+    m.ss_map(ss, views[G1], 0, R | W, G1)
+    va = 0x1000000000
+    for i, view in enumerate(views.values()):
+        top = va + i * 0x1000000000
+        m.fs_map(fs, top, view, P | RW | US, G1)
+        for off in range(0, 8 * M2, M2):
+            m.fs_map(fs, top + G1 + base + off, view + base + off,
+                     P | RW | US, M2)
+        for off in (0, K4, M2 - K4, M2, 5 * M2 + 3 * K4):
+            m.fs_map(fs, top + 2 * G1 + base + off, view + base + off)
+    m.pe(3, NEST, 2, ss=ss, fs=fs)
+    m.enable()
+    for off in (0, K4, M2 - K4, M2, 5 * M2 + 3 * K4):
+        m.writeq(base + off + 0x18, 0x1000 + off)
+    for _ in range(2):
+        for i in range(3):
+            for j in range(3):
+                for off in (0, K4, M2 - K4, M2, 5 * M2 + 3 * K4):
+                    m.sees(3, va + i * 0x1000000000 + j * G1 + base + off +
+                           0x18, 0x1000 + off)
+    # 4K pages of stage 2 around a large one of stage 1 are not all there
+    same("status", m.crc(3, va + base + 2 * K4), READ_FAULT)
+    m.fault(0x79, 3, va + base + 2 * K4, 1)
+
+
+@test()
+def first_stage_page_sizes(m):
+    fs = m.page()
+    m.context()
+    m.fs_map(fs, 0x200000, 0x20000000, size=M2)
+    m.fs_map(fs, 0x40000000, 0, size=G1)
+    m.pe(3, FS, 2, fs=fs)
+    m.enable()
+    m.writeq(0x20012340, 0x77)
+    m.sees(3, 0x212340, 0x77)
+    m.sees(3, 0x60012340, 0x77)
+
+
+@test()
+def dirty_after_read(m):
+    n = Nest(m)
+    m.enable()
+    same("status", m.crc(5, n.va), OK)
+    same("A and D", m.readq(n.slot) & (A | D), A)
+    same("status", m.crc(5, n.va), OK)
+    same("status", m.fill(5, n.va, 1), OK)
+    same("A and D", m.readq(n.slot) & (A | D), A | D)
+
+
+@test()
+def extended_accessed(m):
+    n = Nest(m, val2=EAFE)
+    m.enable()
+    same("status", m.crc(5, n.va), OK)
+    same("EA", m.readq(n.slot) >> 10 & 1, 1)
+
+
+@test()
+def hits_are_hits(m):
+    n = Nest(m)
+    m.enable()
+    m.sees(5, n.va, 0x1111)
+    walks = m.count(EV_WALK)
+    for _ in range(3):
+        m.sees(5, n.va, 0x1111)
+    same("walks", m.count(EV_WALK), walks)
+    same("hits of PASID 5", m.count(EV_HIT, 5) >= 3, True)
+
+
+@test(",x-strict=off")
+def no_caches(m):
+    n = Nest(m)
+    m.enable()
+    m.sees(5, n.va, 0x1111)
+    m.writeq(n.slot, 0)
+    same("status", m.crc(5, n.va), READ_FAULT)
+
+
+# Privilege, execute
+
+@test()
+def supervisor_pages(m):
+    n = Nest(m, val2=SRE)
+    m.writeq(n.slot, m.readq(n.slot) & ~US)
+    m.enable()
+    same("status", m.crc(5, n.va), READ_FAULT)
+    m.fault(0x81, 5, n.va, 1)
+    same("status", m.crc(5, n.va, F_NO_ATS | F_PRIV), OK)
+    same("status", m.crc(5, n.va), READ_FAULT)
+    m.fault(0x81, 5, n.va, 1)
+
+
+@test()
+def supervisor_requests_off(m):
+    n = Nest(m)
+    m.enable()
+    same("status", m.crc(5, n.va, F_NO_ATS | F_PRIV), READ_FAULT)
+    same("PRIV", m.fault(0x5d, 5, n.va, 1)["priv"], 1)
+
+
+@test()
+def write_protect(m):
+    n = Nest(m, val2=SRE)
+    m.writeq(n.slot, m.readq(n.slot) & ~RW)
+    m.enable()
+    same("status", m.fill(5, n.va, 1), WRITE_FAULT)
+    m.fault(0x85, 5, n.va, 0)
+    same("status", m.fill(5, n.va, 1, F_NO_ATS | F_PRIV), OK)
+    m.pe(5, NEST, 9, ss=n.ss, fs=n.fs + GPA_OFF, val2=SRE | WPE)
+    m.inv(pc(9, 5), iotlb_dom(9))
+    same("status", m.fill(5, n.va, 1, F_NO_ATS | F_PRIV), WRITE_FAULT)
+    m.fault(0x85, 5, n.va, 0)
+
+
+@test()
+def execute(m):
+    n = Nest(m, val2=ERE | NXE)
+    m.writeq(n.slot, m.readq(n.slot) | XD)
+    m.enable()
+    same("status", m.crc(5, n.va), OK)
+    same("status", m.crc(5, n.va, F_NO_ATS | F_EXEC), READ_FAULT)
+    same("EXE", m.fault(0x82, 5, n.va, 1)["exe"], 1)
+    m.pe(5, NEST, 9, ss=n.ss, fs=n.fs + GPA_OFF, val2=ERE)
+    m.inv(pc(9, 5), iotlb_dom(9))
+    same("status", m.crc(5, n.va, F_NO_ATS | F_EXEC), OK)
+    m.pe(5, NEST, 9, ss=n.ss, fs=n.fs + GPA_OFF)
+    m.inv(pc(9, 5), iotlb_dom(9))
+    same("status", m.crc(5, n.va, F_NO_ATS | F_EXEC), READ_FAULT)
+    m.fault(0x5c, 5, n.va, 1)
+
+
+# Faults, one for each condition: spec 7.1.3
+
+def table_fault(m, n, reason, pasid=5):
+    same("status", m.crc(pasid, n.va), READ_FAULT)
+    m.fault(reason, pasid, n.va, 1)
+
+
+@test()
+def fault_root(m):
+    n = Nest(m)
+    m.writeq(m.root, 0)
+    m.enable()
+    table_fault(m, n, 0x39)
+    m.writeq(m.root, m.ctx | 3)
+    table_fault(m, n, 0x3a)
+    m.writeq(m.root, m.ctx | 1)
+    m.sees(5, n.va, 0x1111)
+
+
+@test()
+def fault_context(m):
+    n = Nest(m)
+    m.context(lo=0)
+    m.enable()
+    table_fault(m, n, 0x41)
+    m.context(lo=1 | 1 << 3 | 1 << 5)
+    table_fault(m, n, 0x42)
+    m.context(lo=1)
+    table_fault(m, n, 0x45)
+    m.context()
+    m.inv(cc_dev())
+    m.sees(5, n.va, 0x1111)
+
+
+@test()
+def fault_pasid_too_large(m):
+    n = Nest(m, pasid=0x2000)
+    m.context(pdts=0)
+    m.enable()
+    table_fault(m, n, 0x46, 0x2000)
+    m.context(pdts=0, hi=0x2000)
+    m.inv(cc_dev())
+    table_fault(m, n, 0x48, None)
+    m.context(pdts=1)
+    m.inv(cc_dev())
+    m.sees(0x2000, n.va, 0x1111)
+
+
+@test()
+def fault_pasid_tables(m):
+    n = Nest(m)
+    good = m.readq(m.dir)
+    a = m.pe_addr(5)
+    m.enable()
+    m.writeq(m.dir, 0)
+    table_fault(m, n, 0x51)
+    m.writeq(m.dir, good | 4)
+    table_fault(m, n, 0x52)
+    m.writeq(m.dir, 0xfff00000 | 1)
+    table_fault(m, n, 0x58)
+    m.writeq(m.dir, good)
+    val = m.readq(a)
+    m.writeq(a, 0)
+    table_fault(m, n, 0x59)
+    m.writeq(a, val & ~1)
+    table_fault(m, n, 0x59)
+    m.writeq(a, val | 1 << 5)
+    table_fault(m, n, 0x5a)
+    m.writeq(a, val)
+    m.writeq(a + 24, 1)
+    table_fault(m, n, 0x5a)
+    m.writeq(a + 24, 0)
+    m.writeq(a, val & ~(7 << 6))
+    table_fault(m, n, 0x5b)
+    m.writeq(a, val & ~(7 << 2))
+    table_fault(m, n, 0x5b)
+    m.writeq(a, val)
+    m.sees(5, n.va, 0x1111)
+
+
+@test()
+def fault_first_stage(m):
+    fs, data = m.page(), m.page()
+    va = 0x123000
+    slot = m.fs_map(fs, va, data)
+    m.context()
+    m.pe(5, FS, 1, fs=fs)
+    m.enable()
+
+    class T:
+        pass
+    n = T()
+    n.va = va
+    m.writeq(slot, 0)
+    table_fault(m, n, 0x71)
+    m.writeq(slot, data | P | RW | US | 1 << 50)
+    table_fault(m, n, 0x72)
+    m.writeq(slot, data | P | RW | US)
+    m.writeq(fs, 0xfff00000 | P | RW | US)
+    m.inv(piotlb(1, 5))
+    table_fault(m, n, 0x70)
+    m.pe(5, FS, 1, fs=0xfff00000)
+    m.inv(pc(1, 5), piotlb(1, 5))
+    table_fault(m, n, 0x73)
+    n.va = 1 << 47
+    table_fault(m, n, 0x80)
+
+
+@test()
+def fault_nested(m):
+    n = Nest(m)
+    m.enable()
+    table = n.slots[n.fs]
+    good = m.readq(table)
+    m.writeq(table, 0)
+    table_fault(m, n, 0x75)
+    m.writeq(table, good & ~(R | W) | W)
+    table_fault(m, n, 0x75)
+    m.writeq(table, good)
+    leaf = [k for k in n.slots if k == n.slot & ~0xfff][0]
+    good = m.readq(n.slots[leaf])
+    m.inv(iotlb_dom(9))
+    m.writeq(n.slots[leaf], 0)
+    table_fault(m, n, 0x76)
+    m.writeq(n.slots[leaf], good & ~W)
+    table_fault(m, n, 0x77)
+    m.writeq(n.slots[leaf], good)
+    m.inv(iotlb_dom(9))
+    good = m.readq(n.slots[n.data])
+    m.writeq(n.slots[n.data], 0)
+    table_fault(m, n, 0x79)
+    m.writeq(n.slots[n.data], good & ~R)
+    table_fault(m, n, 0x86)
+    m.writeq(n.slots[n.data], good & ~W)
+    m.inv(iotlb_dom(9))
+    same("status", m.fill(5, n.va, 1), WRITE_FAULT)
+    m.fault(0x85, 5, n.va, 0)
+    same("D", m.readq(n.slot) & D, 0)
+    m.writeq(n.slots[n.data], good | 1 << 11)
+    m.inv(iotlb_dom(9))
+    table_fault(m, n, 0x7a)
+    m.writeq(n.slots[n.data], good)
+    m.sees(5, n.va, 0x1111)
+
+
+@test()
+def fault_nested_address(m):
+    n = Nest(m)
+    fsp = n.fs + GPA_OFF
+    m.pe(5, NEST, 9, ss=n.ss, fs=1 << 48)
+    m.enable()
+    table_fault(m, n, 0x74)
+    m.pe(5, NEST, 9, ss=n.ss, fs=fsp)
+    m.inv(pc(9, 5), iotlb_dom(9))
+    good = m.readq(n.slot)
+    m.writeq(n.slot, good | 1 << 49)
+    table_fault(m, n, 0x84)
+    m.writeq(n.slot, good)
+    m.sees(5, n.va, 0x1111)
+
+
+@test()
+def fault_second_stage_access(m):
+    ss = m.page()
+    m.context()
+    m.writeq(ss, 0xfff00000 | R | W)
+    m.pe(0, SS, 1, ss=ss)
+    m.pe(1, SS, 2, ss=0xfff00000)
+    m.enable()
+    same("status", m.crc(None, 0), READ_FAULT)
+    m.fault(0x78, None, 0, 1)
+    same("status", m.crc(1, 0), READ_FAULT)
+    m.fault(0x7b, 1, 0, 1)
+
+
+@test()
+def interrupt_range(m):
+    n = Nest(m)
+    m.writeq(n.slot, 0xfee00000 | P | RW | US)
+    m.ss_map(n.ss, 0xfee00000, 0xfee00000)
+    m.pe(6, PT, 3)
+    m.pe(0, PT, 3)
+    m.enable()
+    same("status", m.fill(5, n.va, 1), WRITE_FAULT)
+    m.fault(0x87, 5, n.va, 0)
+    same("status", m.fill(6, 0xfee00000, 1), WRITE_FAULT)
+    m.fault(0x87, 6, 0xfee00000, 0)
+    # A request without PASID is an interrupt, not DMA.
+    m.op(2, None, F_NO_ATS, dst=0xfee00000, imm=0, length=4)
+    same("faults", m.faults(), [])
+
+
+@test()
+def fault_processing_disable(m):
+    n = Nest(m)
+    a = m.pe_addr(5)
+    good = m.readq(m.dir)
+    m.enable()
+    m.writeq(n.slot, 0)
+    for where in range(4):
+        m.context(lo=0xd | (FPD if where == 1 else 0))
+        m.writeq(m.dir, good | (FPD if where == 2 else 0))
+        m.pe(5, NEST, 9, ss=n.ss, fs=n.fs + GPA_OFF,
+             val0=1 | (FPD if where == 3 else 0))
+        m.inv(cc_dev(), pc(9, 5), iotlb_dom(9))
+        same("status", m.crc(5, n.va), READ_FAULT)
+        same("faults with FPD at %d" % where, len(m.faults()),
+             0 if where else 1)
+    m.inv(cc_dev(), pc(9, 5), iotlb_dom(9))
+    m.writeq(a, FPD)
+    same("status", m.crc(5, n.va), READ_FAULT)
+    same("faults", m.faults(), [])
+    same("raised", m.count(EV_RAISED), 1)
+
+
+@test(",x-fault-records=4")
+def fault_overflow(m):
+    n = Nest(m)
+    m.enable()
+    for i in range(6):
+        m.crc(5, n.va + (i + 1) * K4)
+    same("FSTS", m.readl(VTD + FSTS) & (PFO | PPF), PFO | PPF)
+    same("raised", m.count(EV_RAISED), 6)
+    same("recorded", m.count(EV_RECORDED), 4)
+    same("collapsed", m.count(EV_COLLAPSED), 0)
+    same("lost", m.count(EV_LOST), 2)
+    f = m.faults()
+    same("addresses", [x["addr"] for x in f],
+         [n.va + (i + 1) * K4 for i in range(4)])
+    same("FSTS", m.readl(VTD + FSTS) & (PFO | PPF), PFO)
+    m.crc(5, n.va + 9 * K4)
+    same("lost while PFO is set", m.count(EV_LOST), 3)
+    m.writel(VTD + FSTS, PFO)
+    for _ in range(3):
+        m.crc(5, n.va + 7 * K4)
+        m.fault(0x71, 5, n.va + 7 * K4, 1)
+
+
+@test(",x-fault-collapse=on")
+def fault_collapse(m):
+    n = Nest(m)
+    m.enable()
+    for i in range(3):
+        m.crc(5, n.va + (i + 1) * K4)
+    m.crc(6, n.va)
+    same("recorded", m.count(EV_RECORDED), 2)
+    same("collapsed", m.count(EV_COLLAPSED), 2)
+    same("reasons", [x["reason"] for x in m.faults()], [0x71, 0x59])
+
+
+# Strict caches: what is there stays there until it is invalidated
+
+def stale(m, n, want=OK):
+    same("status", m.crc(n.pasid, n.va), want)
+    m.faults()
+
+
+@test()
+def stale_first_stage_page(m):
+    n = Nest(m)
+    m.enable()
+    stale(m, n)
+    m.writeq(n.slot, 0)
+    stale(m, n)
+    # None of these covers it
+    m.inv(piotlb(9, 6), piotlb(8, 5), piotlb_page(9, 5, n.va + K4),
+          piotlb_page(9, 6, n.va), iotlb_dom(8), pc(9, 5), cc_dev(),
+          iotlb_page(8, n.va))
+    stale(m, n)
+    m.inv(piotlb_page(9, 5, n.va & ~0xffff, 4))
+    stale(m, n, READ_FAULT)
+
+
+@test()
+def stale_first_stage_pasid_selective(m):
+    n = Nest(m)
+    m.enable()
+    stale(m, n)
+    m.writeq(n.slot, 0)
+    m.inv(piotlb(9, 5))
+    stale(m, n, READ_FAULT)
+
+
+@test()
+def stale_second_stage(m):
+    n = Nest(m)
+    m.enable()
+    stale(m, n)
+    m.writeq(n.slots[n.data], 0)
+    m.inv(piotlb(9, 5))
+    # The second-stage entry itself is still cached.
+    stale(m, n)
+    m.inv(iotlb_page(9, n.data + GPA_OFF))
+    stale(m, n, READ_FAULT)
+
+
+@test()
+def stale_second_stage_other_page(m):
+    """A second-stage invalidation takes every nested entry of the domain"""
+    n = Nest(m)
+    m.enable()
+    stale(m, n)
+    m.writeq(n.slot, 0)
+    m.inv(iotlb_page(9, 0x1234000, 0, 1))
+    stale(m, n, READ_FAULT)
+
+
+@test()
+def stale_tables(m):
+    """IH keeps the paging-structure caches, its absence does not"""
+    n = Nest(m)
+    m.enable()
+    stale(m, n)
+    top = n.fs + (n.va >> 39 & 511) * 8
+    m.writeq(top, 0)
+    m.inv(piotlb_page(9, 5, n.va, 0, 1))
+    stale(m, n)
+    m.inv(piotlb_page(9, 5, n.va, 0, 0))
+    stale(m, n, READ_FAULT)
+
+
+@test()
+def stale_second_stage_tables(m):
+    ss, data = m.page(), m.page()
+    m.context()
+    m.ss_map(ss, 0x123000, data)
+    m.ss_map(ss, 0x124000, data)
+    m.pe(5, SS, 3, ss=ss)
+    m.enable()
+    same("status", m.crc(5, 0x123000), OK)
+    m.writeq(ss, 0)
+    m.inv(iotlb_page(3, 0x123000, 0, 1))
+    same("another page, through the cached table", m.crc(5, 0x124000), OK)
+    m.inv(iotlb_page(3, 0x123000, 0, 0))
+    # The leaf of 0x124000 is not covered; the tables are.
+    same("status", m.crc(5, 0x123000), READ_FAULT)
+    same("status", m.crc(5, 0x124000), OK)
+    m.inv(iotlb_page(3, 0x124000))
+    same("status", m.crc(5, 0x124000), READ_FAULT)
+
+
+@test()
+def stale_pasid_entry(m):
+    n = Nest(m)
+    m.enable()
+    stale(m, n)
+    m.writeq(m.pe_addr(5), 0)
+    m.inv(iotlb_dom(9), piotlb(9, 5))
+    stale(m, n)
+    m.inv(pc(9, 6), pc(8, 5), (PC | 8 << 16,))
+    stale(m, n)
+    m.inv(pc(9, 5))
+    stale(m, n, READ_FAULT)
+
+
+@test()
+def stale_pasid_entry_domain(m):
+    n = Nest(m)
+    m.enable()
+    stale(m, n)
+    m.writeq(m.pe_addr(5), 0)
+    m.inv((PC | 9 << 16,))
+    stale(m, n, READ_FAULT)
+
+
+@test()
+def stale_pasid_entry_global(m):
+    n = Nest(m)
+    m.enable()
+    stale(m, n)
+    m.writeq(m.pe_addr(5), 0)
+    m.inv((PC | 3 << 4,))
+    stale(m, n, READ_FAULT)
+
+
+@test()
+def stale_context(m):
+    n = Nest(m)
+    m.enable()
+    stale(m, n)
+    m.context(lo=0)
+    m.inv(iotlb_dom(9), pc(9, 5), cc_dev(SID + 8))
+    stale(m, n)
+    m.inv(cc_dev())
+    stale(m, n, READ_FAULT)
+
+
+@test()
+def reused_domain_id(m):
+    """Another table under a domain id that was not flushed"""
+    n = Nest(m)
+    m.enable()
+    stale(m, n)
+    m.writeq(m.pe_addr(5), 0)
+    m.inv(pc(9, 5))
+    stale(m, n, READ_FAULT)
+    o = Nest(m, pasid=5, did=9)
+    m.writeq(o.data, 0x2222)
+    # PASID and domain id are the old ones, so is the memory.
+    m.sees(5, o.va, 0x1111)
+    m.inv(iotlb_dom(9))
+    m.sees(5, o.va, 0x2222)
+
+
+@test()
+def permission_is_looked_up_again(m):
+    n = Nest(m)
+    m.writeq(n.slot, m.readq(n.slot) & ~RW)
+    m.enable()
+    stale(m, n)
+    same("status", m.fill(5, n.va, 1), WRITE_FAULT)
+    m.faults()
+    m.writeq(n.slot, m.readq(n.slot) | RW)
+    same("status", m.fill(5, n.va, 1), OK)
+
+
+@test()
+def nothing_absent_is_cached(m):
+    n = Nest(m)
+    good = m.readq(n.slot)
+    m.writeq(n.slot, 0)
+    m.enable()
+    stale(m, n, READ_FAULT)
+    m.writeq(n.slot, good)
+    stale(m, n)
+
+
+@test()
+def wrong_order_is_refilled(m):
+    """IOTLB before PASID cache: the entry comes back in between"""
+    n = Nest(m)
+    m.enable()
+    m.sees(5, n.va, 0x1111)
+    m.writeq(m.pe_addr(5), 0)
+    m.inv(piotlb(9, 5), iotlb_dom(9), pc(9, 5))
+    o = Nest(m, pasid=5, did=9)
+    m.writeq(o.data, 0x2222)
+    m.sees(5, o.va, 0x1111)
+
+
+@test()
+def right_order_is_not(m):
+    n = Nest(m)
+    m.enable()
+    m.sees(5, n.va, 0x1111)
+    m.writeq(m.pe_addr(5), 0)
+    m.inv(pc(9, 5), piotlb(9, 5), iotlb_dom(9))
+    o = Nest(m, pasid=5, did=9)
+    m.writeq(o.data, 0x2222)
+    m.sees(5, o.va, 0x2222)
+
+
+@test(",x-refill=off")
+def wrong_order_without_refill(m):
+    n = Nest(m)
+    m.enable()
+    m.sees(5, n.va, 0x1111)
+    m.writeq(m.pe_addr(5), 0)
+    m.inv(piotlb(9, 5), iotlb_dom(9), pc(9, 5))
+    o = Nest(m, pasid=5, did=9)
+    m.writeq(o.data, 0x2222)
+    m.sees(5, o.va, 0x2222)
+
+
+@test()
+def refill_sets_no_dirty_bit(m):
+    n = Nest(m)
+    m.enable()
+    m.sees(5, n.va, 0x1111)
+    m.writeq(n.slot, m.readq(n.slot) & ~(A | D))
+    m.inv(piotlb(9, 5))
+    same("A and D", m.readq(n.slot) & (A | D), 0)
+    same("faults", m.faults(), [])
+
+
+# ATS
+
+@test()
+def ats_stale_until_invalidated(m):
+    n = Nest(m)
+    m.ats()
+    m.enable()
+    m.sees(5, n.va, 0x1111, 0)
+    same("translation requests", m.count(EV_ATS, 5), 1)
+    m.writeq(n.slot, 0)
+    m.inv(piotlb(9, 5), iotlb_dom(9))
+    m.sees(5, n.va, 0x1111, 0)
+    m.inv(pdtlb(6), dtlb(), pdtlb(5, addr=n.va + K4, s=0))
+    m.sees(5, n.va, 0x1111, 0)
+    m.inv(pdtlb(5, addr=n.va, s=0))
+    same("status", m.crc(5, n.va, 0), READ_FAULT)
+    # Recoverable: the answer says no, nothing is recorded.
+    same("faults", m.faults(), [])
+
+
+@test()
+def ats_ranges(m):
+    n = Nest(m)
+    m.ats()
+    m.enable()
+    for d in (pdtlb(5), pdtlb(5, addr=MASK52 | CANON),
+              pdtlb(5, addr=n.va & ~0x7fff | 0x3000), pdtlb(6, g=1)):
+        m.sees(5, n.va, 0x1111, 0)
+        before = m.count(EV_ATS)
+        m.sees(5, n.va, 0x1111, 0)
+        same("requests", m.count(EV_ATS), before)
+        m.inv(d)
+        m.sees(5, n.va, 0x1111, 0)
+        same("requests after %#x %#x" % d, m.count(EV_ATS), before + 1)
+
+
+@test()
+def ats_rid(m):
+    n = Nest(m, pasid=0)
+    m.ats()
+    m.enable()
+    m.sees(None, n.va, 0x1111, 0)
+    m.inv(pdtlb(0))
+    before = m.count(EV_ATS)
+    m.sees(None, n.va, 0x1111, 0)
+    same("requests", m.count(EV_ATS), before)
+    m.inv(dtlb(addr=n.va, s=0))
+    m.sees(None, n.va, 0x1111, 0)
+    same("requests", m.count(EV_ATS), before + 1)
+
+
+@test()
+def ats_partial_answer(m):
+    n = Nest(m)
+    m.writeq(n.slot, m.readq(n.slot) & ~RW)
+    m.ats()
+    m.enable()
+    same("status", m.crc(5, n.va, 0), OK)
+    same("status", m.fill(5, n.va, 1, 0), WRITE_FAULT)
+    same("D", m.readq(n.slot) & D, 0)
+    same("faults", m.faults(), [])
+
+
+@test()
+def ats_no_write_means_not_dirty(m):
+    n = Nest(m)
+    m.ats()
+    m.enable()
+    same("status", m.crc(5, n.va, 0), OK)
+    same("A and D", m.readq(n.slot) & (A | D), A)
+    same("status", m.fill(5, n.va, 1, 0), OK)
+    same("A and D", m.readq(n.slot) & (A | D), A | D)
+
+
+@test()
+def ats_needs_dte(m):
+    n = Nest(m)
+    m.context(lo=1 | 1 << 3)
+    m.ats()
+    m.enable()
+    same("status", m.crc(5, n.va, 0), READ_FAULT)
+    same("AT", m.fault(0x44, 5, n.va, 1)["at"], 1)
+    m.context()
+    m.inv(cc_dev())
+    same("status", m.crc(5, n.va, 0), OK)
+    # Translated requests are checked as well.
+    m.context(lo=1 | 1 << 3)
+    m.inv(cc_dev())
+    same("status", m.crc(5, n.va, 0), READ_FAULT)
+    same("AT", m.faults()[0]["at"], 2)
+
+
+# The queue
+
+@test()
+def queue_errors(m):
+    n = Nest(m)
+    m.enable()
+    m.sees(5, n.va, 0x1111)
+    bad = [
+        ((0,), 3), ((9,), 3), ((0xf,), 3), ((1 << 9 | 1,), 3),
+        ((CC,), 4), ((CC | 1 << 4 | 1 << 6,), 4), ((CC | 1 << 4, 1), 4),
+        ((IOTLB,), 4), ((IOTLB | 1 << 4 | 1 << 8,), 4),
+        (iotlb_page(9, 0, 19), 4), ((IOTLB | 1 << 4, 0, 1), 4),
+        ((PIOTLB | 1 << 4,), 4), (piotlb_page(9, 5, 0, 19), 4),
+        ((PIOTLB | 2 << 4 | 1 << 60,), 4), ((PC | 2 << 4,), 4),
+        ((PC | 3 << 4, 1), 4), ((DTLB | 1 << 4,), 4), ((PDTLB, 2), 4),
+        ((WAIT | 1 << 8 | 1 << 5, m.status), 4),
+        ((IEC | 1 << 5,), 4),
+    ]
+    for d, code in bad:
+        m.post(d)
+        same("IQE", m.readl(VTD + FSTS) & IQE, IQE)
+        same("code of %#x" % d[0], m.readq(VTD + IQER) & 15, code)
+        at = (m.tail - 1) % 128
+        same("head", m.readl(VTD + IQH), at << 5)
+        # As Linux does: a wait in its place, then clear the error.
+        for i, v in enumerate(m.wait() + (0, 0)):
+            m.writeq(m.iq + at * 32 + i * 8, v)
+        m.writel(VTD + FSTS, IQE)
+        same("wait status", m.readl(m.status), m.tag)
+        same("IQER", m.readq(VTD + IQER), 0)
+    m.sees(5, n.va, 0x1111)
+    m.writeq(VTD + IQT, m.tail << 5 | 16)
+    same("code", m.readq(VTD + IQER) & 15, 6)
+    m.writel(VTD + FSTS, IQE)
+
+
+@test()
+def wait_flags(m):
+    m.enable()
+    m.inv((WAIT | 1 << 6,), (WAIT | 1 << 5 | 1 << 7 | 5 << 32, m.status + 8))
+    same("status", m.readl(m.status + 8), 5)
+
+
+@test()
+def time_out(m):
+    n = Nest(m)
+    m.ats()
+    m.enable()
+    m.sees(5, n.va, 0x1111, 0)
+    m.writeq(n.slot, 0)
+    for sticky in (0, 1):
+        m.writel(IMON + 0x54, SID | 1 << 31 | sticky << 30)
+        m.writel(m.status, 0)
+        m.post(pdtlb(5), m.wait(), piotlb(9, 5), m.wait())
+        same("FSTS", m.readl(VTD + FSTS) & (IQE | ITE), ITE)
+        same("source", m.readq(VTD + IQER) >> 32 & 0xffff, SID)
+        same("aborted wait", m.readl(m.status), 0)
+        same("head", m.readl(VTD + IQH), ((m.tail - 2) % 128) << 5)
+        m.writel(VTD + FSTS, ITE)
+        same("FSTS", m.readl(VTD + FSTS) & (IQE | ITE), 0)
+        same("the wait behind", m.readl(m.status), m.tag)
+        m.sees(5, n.va, 0x1111, 0)
+    m.writel(IMON + 0x54, 0)
+    m.inv(pdtlb(5))
+    same("status", m.crc(5, n.va, 0), READ_FAULT)
+
+
+@test()
+def time_out_of_the_absent(m):
+    m.context()
+    m.enable()
+    m.post(dtlb(0x1234), m.wait())
+    same("FSTS", m.readl(VTD + FSTS) & (IQE | ITE), ITE)
+    same("source", m.readq(VTD + IQER) >> 32 & 0xffff, 0x1234)
+    m.writel(VTD + FSTS, ITE)
+    # ATS is off
+    m.post(dtlb(), m.wait())
+    same("FSTS", m.readl(VTD + FSTS) & (IQE | ITE), ITE)
+
+
+@test()
+def ignored_types(m):
+    n = Nest(m)
+    m.ats()
+    m.enable()
+    m.sees(5, n.va, 0x1111)
+    m.sees(5, n.va, 0x1111, 0)
+    for t in (CC, IOTLB, DTLB, PIOTLB, PC, PDTLB):
+        m.writeq(IMON + 0x40, 1 << t)
+        same("type %d ignored" % t, m.count(t), 0)
+    m.writeq(IMON + 0x40, sum(1 << t for t in (CC, IOTLB, PIOTLB, PC, PDTLB)))
+    m.writeq(n.slot, 0)
+    m.inv(cc_dev(), pc(9, 5), piotlb(9, 5), iotlb_dom(9), pdtlb(5))
+    m.sees(5, n.va, 0x1111)
+    m.sees(5, n.va, 0x1111, 0)
+    same("counted all the same", m.count(PIOTLB, 5), 1)
+    m.writeq(IMON + 0x40, 0)
+    m.inv(pc(9, 5), piotlb(9, 5), pdtlb(5))
+    same("status", m.crc(5, n.va), READ_FAULT)
+    same("status", m.crc(5, n.va, 0), READ_FAULT)
+
+
+# The hook
+
+@test()
+def hold_and_release(m):
+    n = Nest(m)
+    m.enable()
+    m.writel(IMON + 0x58, 1)
+    m.submit(4, 5, F_NO_ATS, src=n.va, length=8)
+    for _ in range(50):
+        same("completions", m.done(), 0)
+    m.writel(IMON + 0x58, 0)
+    same("status", m.result()[0], OK)
+
+
+@test()
+def translation_off(m):
+    data = m.page()
+    same("status", m.fill(None, data, 0x55), OK)
+    same("memory", m.readq(data), 0x55)
+
+
+@test()
+def legacy_mode(m):
+    ss, data = m.page(), m.page()
+    m.ss_map(ss, 0x123000, data)
+    m.writeq(m.ctx + SID * 16, ss | 1)
+    m.writeq(m.ctx + SID * 16 + 8, 2 | 7 << 8)
+    m.enable(scalable=False)
+    same("status", m.fill(None, 0x123000, 0x55), OK)
+    same("memory", m.readq(data), 0x55)
+    same("status", m.fill(None, 0x124000, 0x55), WRITE_FAULT)
+    m.fault(5, None, 0x124000, 0)
+    same("status", m.crc(1, 0x123000), READ_FAULT)
+    m.fault(0x31, 1, 0x123000, 1)
+
+
+@test()
+def capabilities(m):
+    cap, ecap = m.readq(VTD + 8), m.readq(VTD + 0x10)
+    same("SAGAW", cap >> 8 & 31, 6)
+    same("MGAW", (cap >> 16 & 63) + 1, 48)
+    same("CM", cap >> 7 & 1, 0)
+    same("ND", cap & 7, 6)
+    same("NFR", (cap >> 40 & 255) + 1, 8)
+    same("MAMV", cap >> 48 & 63, 18)
+    for name, bit in (("C", 0), ("QI", 1), ("DT", 2), ("NEST", 26),
+                      ("PASID", 40), ("SMTS", 43), ("SLTS", 46),
+                      ("FLTS", 47), ("SMPWC", 48)):
+        same(name, ecap >> bit & 1, 1)
+    for name, bit in (("SC", 7), ("PRS", 29), ("PDS", 42), ("VCS", 44),
+                      ("SLADS", 45)):
+        same(name, ecap >> bit & 1, 0)
+    same("PSS", (ecap >> 35 & 31) + 1, 20)
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__.strip())
+    run = [t for t in tests if not sys.argv[2:] or t[0] in sys.argv[2:]]
+    print("KTAP version 1")
+    print("1..%d" % len(run))
+    bad = 0
+    for i, (name, func, props) in enumerate(run, 1):
+        m = None
+        try:
+            m = Machine(sys.argv[1], props)
+            func(m)
+            print("ok %d vtd.%s" % (i, name), flush=True)
+        except Failed as e:
+            bad += 1
+            print("# %s: %s" % (name, e))
+            tb = e.__traceback__
+            while tb:
+                print("#   line %d" % tb.tb_lineno)
+                tb = tb.tb_next
+            print("not ok %d vtd.%s" % (i, name), flush=True)
+        finally:
+            if m:
+                m.close()
+    sys.exit(1 if bad else 0)
+
+
+main()
