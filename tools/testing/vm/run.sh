@@ -159,6 +159,8 @@ cmdline+=" random.trust_cpu=on tsc=reliable no_timer_check"
 cmdline+=" rcupdate.rcu_cpu_stall_suppress_at_boot=1"
 [ -z "$debug" ] || cmdline+=" panic_on_warn=1 softlockup_panic=1"
 [ -z "$shell" ] || cmdline+=" quiet"
+# the test devices are free for user space from the start
+cmdline+=" vfio_pci.ids=1b36:11e9"
 cmdline+=$append
 
 accel=${ACCEL:-tcg}
