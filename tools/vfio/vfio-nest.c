@@ -344,6 +344,7 @@ struct demo {
 	struct imon mon;
 	bool have_mon;
 	struct guest g;
+	bool ats;
 	int kmsg;
 	int step;
 };
@@ -379,7 +380,7 @@ static void hardware(struct demo *demo)
 		const char *name;
 	} events[] = {
 		{ IOMMU_MON_EV_TRANS, "untranslated accesses" },
-		{ IOMMU_MON_EV_ATS, "translation requests (ATS)" },
+		{ IOMMU_MON_EV_ATS, "ATS translation requests" },
 		{ IOMMU_MON_EV_HIT, "served by its cache" },
 		{ IOMMU_MON_EV_WALK, "table walks" },
 		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PC),
@@ -389,7 +390,7 @@ static void hardware(struct demo *demo)
 		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_DTLB),
 		  "device-TLB invalidations" },
 		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PDTLB),
-		  "device-TLB invalidations (PASID)" },
+		  "PASID device-TLB invalidations" },
 		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_WAIT), "waits" },
 		{ IOMMU_MON_EV_F_RAISED, "faults" },
 	};
@@ -404,10 +405,10 @@ static void hardware(struct demo *demo)
 		n = imon_total(&demo->mon, events[i].event);
 		if (n && len < sizeof(text))
 			len += snprintf(text + len, sizeof(text) - len,
-					"%s%llu %s", len ? ", " : "",
-					n, events[i].name);
+					"%s%s: %llu", len ? ", " : "",
+					events[i].name, n);
 	}
-	say("   ", "[IOMMU: %s]", len ? text : "nothing");
+	say("   ", "[IOMMU: %s]", len ? text : "nothing to do");
 	imon_clear(&demo->mon);
 }
 
@@ -504,6 +505,7 @@ static int demo_info(struct demo *demo, const struct s1_ops **ops,
 		vfio_fail(0, "%s cannot send requests with PASID", demo->bdf);
 		return complain(EX_MISSING, 0, NULL);
 	}
+	demo->ats = n.flags & VFIO_DEVICE_NESTING_ATS;
 	*alloc = f->features & VFIO_NESTING_FEATURE_PASID_ALLOC;
 	say("   ",
 	    "Stage-1 tables in the format of %s; PASIDs of %u bits; at most %u bindings; device TLB %s.",
@@ -601,6 +603,36 @@ static int demo_copy(struct demo *demo, struct process *p)
 	return 0;
 }
 
+static int demo_stopped(struct demo *demo, struct process *p, u64 gone,
+			u32 flags)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_MEMMOVE,
+		.flags = flags,
+		.pasid = ptd_pasid(p->pasid),
+		.src = DEMO_SRC,
+		.dst = DEMO_DST,
+		.len = DEMO_LEN,
+	};
+	struct ptd_record r;
+	int ret;
+
+	ret = ptd_run(&demo->ptd, 0, &d, &r);
+	if (ret < 0)
+		return complain(EX_FAILED, ret, NULL);
+	if (ret != PTD_ST_WRITE_FAULT || r.fault_addr != gone) {
+		vfio_fail(0, "expected a refused write at 0x%llx: \"%s\", 0x%llx",
+			  gone, ptd_status_name(ret), (u64)r.fault_addr);
+		return complain(EX_FAILED, 0, NULL);
+	}
+	say("   ", "Device: \"%s\" at 0x%llx, after %u bytes: stopped.",
+	    ptd_status_name(ret), (u64)r.fault_addr, r.done);
+	hardware(demo);
+	if (flags & PTD_F_NO_ATS || !demo->ats)
+		kernel_log(demo);
+	return 0;
+}
+
 /* Take the second page away: the copy stops there */
 static int demo_unmap(struct demo *demo, struct process *p)
 {
@@ -635,19 +667,12 @@ static int demo_unmap(struct demo *demo, struct process *p)
 	hardware(demo);
 
 	step(demo, "The device tries the copy again");
-	ret = ptd_copy(&demo->ptd, p->pasid, DEMO_DST, DEMO_SRC, DEMO_LEN, &r);
-	if (ret < 0)
-		return complain(EX_FAILED, ret, NULL);
-	if (ret != PTD_ST_WRITE_FAULT || r.fault_addr != gone) {
-		vfio_fail(0, "expected a refused write at 0x%llx: \"%s\", 0x%llx",
-			  gone, ptd_status_name(ret), (u64)r.fault_addr);
-		return complain(EX_FAILED, 0, NULL);
-	}
-	say("   ", "Device: \"%s\" at 0x%llx, after %u bytes: stopped.",
-	    ptd_status_name(ret), (u64)r.fault_addr, r.done);
-	hardware(demo);
-	kernel_log(demo);
-	return 0;
+	ret = demo_stopped(demo, p, gone, 0);
+	if (ret || !demo->ats)
+		return ret;
+	say("   ",
+	    "The device had asked for a translation (ATS) and got none: no error for the IOMMU.  Now without asking:");
+	return demo_stopped(demo, p, gone, PTD_F_NO_ATS);
 }
 
 static int demo_end(struct demo *demo, struct process *p, unsigned int n)

@@ -127,15 +127,18 @@ int vfio_find_bound(char bdfs[][VFIO_BDF_LEN], int max)
 int vfio_find_id(int vendor, int device, char *bdf)
 {
 	DIR *dir = opendir(PCI_DEVICES);
-	struct dirent *e;
 	int ret = -ENODEV;
+	struct dirent *e;
 
 	if (!dir)
 		return vfio_fail(-errno, "open " PCI_DEVICES);
-	while (ret && (e = readdir(dir))) {
+	while ((e = readdir(dir))) {
 		if (!isxdigit(e->d_name[0]) ||
 		    vfio_sysfs_id(e->d_name, "vendor") != vendor ||
 		    vfio_sysfs_id(e->d_name, "device") != device)
+			continue;
+		/* The first one in the order of addresses */
+		if (!ret && strcmp(bdf, e->d_name) < 0)
 			continue;
 		ret = vfio_parse_bdf(e->d_name, bdf);
 	}
