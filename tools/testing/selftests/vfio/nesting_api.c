@@ -255,7 +255,8 @@ static const struct api_field {
 	INV_FIELD(entry_num, 65537, EINVAL),
 	INV_FIELD(entry_num, ~0u, EINVAL),
 	INV_FIELD(entry_uptr, 0, EFAULT),
-	INV_FIELD(entry_uptr, ~0ull, EFAULT),
+	INV_FIELD(entry_uptr, ~0ull, EINVAL),	/* wraps */
+	INV_FIELD(entry_uptr, 1ull << 63, EFAULT),
 	PASID_FIELD(flags, 0, EINVAL),
 	PASID_FIELD(flags, 3, EINVAL),
 	PASID_FIELD(flags, 4, EINVAL),
@@ -371,9 +372,8 @@ TEST_F(nesting_api, vtd_data)
 	EXPECT_EQ(-EINVAL, raw_bind(self));
 	vtd->pgtbl_addr = self->t.root;
 
-	/* The rule of unknown things in a structure */
 	vtd->__reserved = 1;
-	test_err(EOPNOTSUPP, raw_bind(self));
+	test_err(EINVAL, raw_bind(self));
 	vtd->__reserved = 0;
 	test_ok(raw_bind(self));
 }
@@ -411,14 +411,14 @@ TEST_F(nesting_api, group_fd)
 
 	/* A file, but no group: a container, a device, a pipe, a directory */
 	test_ok(vfio_container_open(&other));
-	group_fd_is(_metadata, self, n->c.fd, ENOENT);
-	group_fd_is(_metadata, self, other.fd, ENOENT);
-	group_fd_is(_metadata, self, n->d.fd, ENOENT);
+	group_fd_is(_metadata, self, n->c.fd, EINVAL);
+	group_fd_is(_metadata, self, other.fd, EINVAL);
+	group_fd_is(_metadata, self, n->d.fd, EINVAL);
 	fd = open("/", O_RDONLY);
-	group_fd_is(_metadata, self, fd, ENOENT);
+	group_fd_is(_metadata, self, fd, EINVAL);
 	close(fd);
 	fd = open("/dev/null", O_RDWR);
-	group_fd_is(_metadata, self, fd, ENOENT);
+	group_fd_is(_metadata, self, fd, EINVAL);
 	close(fd);
 }
 
@@ -533,18 +533,28 @@ TEST_F(nesting_api, device_feature)
 
 	/* With less room than it takes: cut */
 	memset(&hw, 0x5a, sizeof(hw));
-	f.hw_info_len = 12;
-	f.hw_info_uptr = (uintptr_t)&hw;
+	f = (struct vfio_device_feature_nesting){
+		.hw_info_len = 12,
+		.hw_info_uptr = (uintptr_t)&hw,
+	};
 	test_ok(vfio_device_feature_get(d, VFIO_DEVICE_FEATURE_NESTING, &f,
 					sizeof(f)));
 	EXPECT_EQ(0, memcmp(&hw, &self->n.hw, 12));
 	EXPECT_EQ(0x5a, ((u8 *)&hw)[12]);
-	f.hw_info_len = sizeof(hw);
-	f.hw_info_uptr = 8;
+	EXPECT_EQ(self->n.feat.hw_info_len, f.hw_info_len);
+	f = (struct vfio_device_feature_nesting){
+		.hw_info_len = sizeof(hw),
+		.hw_info_uptr = 8,
+	};
 	test_err(EFAULT, vfio_device_feature_get(d, VFIO_DEVICE_FEATURE_NESTING,
 						 &f, sizeof(f)));
 	test_err(EINVAL, vfio_device_feature_get(d, VFIO_DEVICE_FEATURE_NESTING,
 						 &f, sizeof(f) - 1));
+
+	/* What is not an input has to be 0 */
+	f = (struct vfio_device_feature_nesting){ .pasid_bits = 1 };
+	test_err(EINVAL, vfio_device_feature_get(d, VFIO_DEVICE_FEATURE_NESTING,
+						 &f, sizeof(f)));
 }
 
 /* A container with no device has no nesting, and no IOMMU to bind to */

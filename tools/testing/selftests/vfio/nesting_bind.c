@@ -534,12 +534,47 @@ TEST_F(bind_groups, one_or_all)
 	dma_refused(_metadata, &n->ptd, pasid);
 	dma_copies(_metadata, n, &self->ptd2, pasid, &self->b);
 
-	/* All or nothing: the first group has none to unbind */
-	test_err(ENOENT, nest_unbind(&n->c, NEST_ALL_GROUPS, pasid));
-	dma_copies(_metadata, n, &self->ptd2, pasid, &self->b);
-	test_ok(nest_block(&n->c, NEST_ALL_GROUPS, pasid));
+	/* Wherever it is bound */
+	test_err(ENOENT, nest_unbind(&n->c, n->d.group_fd, pasid));
+	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, pasid));
 	dma_refused(_metadata, &n->ptd, pasid);
 	dma_refused(_metadata, &self->ptd2, pasid);
+	test_err(ENOENT, nest_unbind(&n->c, NEST_ALL_GROUPS, pasid));
+}
+
+TEST_F(bind_groups, block)
+{
+	struct nest *n = &self->n;
+	u32 pasid = variant->pasid;
+
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &self->a.t));
+	test_ok(nest_block(&n->c, self->d2.group_fd, pasid));
+	dma_copies(_metadata, n, &n->ptd, pasid, &self->a);
+	dma_refused(_metadata, &self->ptd2, pasid);
+	dma_stage2(_metadata, n, &self->ptd2, &self->a, pasid != NEST_RID);
+
+	test_ok(nest_block(&n->c, NEST_ALL_GROUPS, pasid));
+	dma_refused(_metadata, &n->ptd, pasid);
+	dma_stage2(_metadata, n, &n->ptd, &self->a, pasid != NEST_RID);
+	nest_read_info(_metadata, n);
+	EXPECT_EQ(0, n->info.cap.nr_bindings);
+}
+
+/* A bind that the second group has no room for does not stay in the first */
+TEST_F_TIMEOUT(bind_groups, all_or_nothing, 120)
+{
+	struct nest *n = &self->n;
+	u32 max = n->info.cap.max_bindings, pasid = variant->pasid, i;
+
+	for (i = 0; i < max - 1; i++)
+		test_ok(nest_bind(&n->c, self->d2.group_fd, 100 + i,
+				  &self->b.t));
+	test_err(ENOSPC, nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &self->a.t));
+	dma_refused(_metadata, &n->ptd, pasid);
+	dma_refused(_metadata, &self->ptd2, pasid);
+	dma_stage2(_metadata, n, &n->ptd, &self->a, true);
+	test_ok(nest_bind(&n->c, n->d.group_fd, pasid, &self->a.t));
+	dma_copies(_metadata, n, &n->ptd, pasid, &self->a);
 }
 
 /* Invalidation of one group is not that of another */

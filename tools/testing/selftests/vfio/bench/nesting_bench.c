@@ -1,0 +1,613 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What nesting costs: guest instructions, descriptors of the invalidation
+ * queue and waits for it, for each operation.
+ *
+ * Needs iommu-monitor, an emulated machine that counts instructions and one
+ * processor; "make bench" boots it.  Prints one line for each operation,
+ *
+ *	KEY INSTRUCTIONS DESCRIPTORS WAITS DEVICE-TLB-DESCRIPTORS
+ *
+ * each number the median of REPEAT runs, and for an operation of several
+ * steps one more for each of them.  A line "ats KEY N" says if the device had
+ * ATS enabled while KEY* was measured.  What the kernel does not have is left
+ * out.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "libvfio.h"
+#include "mmio.h"
+
+#define REPEAT		101
+#define WARM_UP		20
+#define MAX_STEPS	4
+#define MAX_ENTRIES	256
+
+#define MEM_SIZE	(8 * SZ_2M)
+#define PASID		1
+/* Where the stage-1 tables map something */
+#define VA		0x7e0000000000ull
+#define VA_PAGES	MAX_ENTRIES
+
+#define MAP_SIZE	SZ_2M
+#define MAP_IOVA	(16 * SZ_1G)
+
+/* What is counted; instructions first */
+enum { INSN, DESC, WAIT, DTLB, NR_COUNTS };
+
+struct step {
+	const char *name;
+	int (*fn)(void);
+};
+
+static char bdfs[VFIO_MAX_DEVS][VFIO_BDF_LEN];
+static const char *bdf;			/* the device */
+static struct imon mon;
+static u64 overhead;			/* of reading the instruction count */
+static union s1_inv_entry entries[MAX_ENTRIES];
+static u32 nr_entries;
+
+static void die(const char *what, int err)
+{
+	fprintf(stderr, "nesting-bench: %s: %s; last failure in the library: %s\n",
+		what, strerror(-err), vfio_why());
+	exit(1);
+}
+
+static void must(const char *what, int ret)
+{
+	if (ret < 0)
+		die(what, ret);
+}
+
+/*
+ * Measuring
+ */
+static void read_counts(u64 *n)
+{
+	static const u32 types[] = {
+		IOMMU_MON_VTD_CC, IOMMU_MON_VTD_IOTLB, IOMMU_MON_VTD_IEC,
+		IOMMU_MON_VTD_PIOTLB, IOMMU_MON_VTD_PC,
+	};
+	unsigned int i;
+
+	n[DTLB] = imon_total(&mon, IOMMU_MON_EV_VTD(IOMMU_MON_VTD_DTLB)) +
+		  imon_total(&mon, IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PDTLB));
+	n[DESC] = n[DTLB];
+	for (i = 0; i < ARRAY_SIZE(types); i++)
+		n[DESC] += imon_total(&mon, IOMMU_MON_EV_VTD(types[i]));
+	n[WAIT] = imon_total(&mon, IOMMU_MON_EV_VTD(IOMMU_MON_VTD_WAIT));
+}
+
+static int compare(const void *a, const void *b)
+{
+	u64 x = *(const u64 *)a, y = *(const u64 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static u64 median(u64 *v)
+{
+	qsort(v, REPEAT, sizeof(*v), compare);
+	return v[REPEAT / 2];
+}
+
+/* Run the steps in their order; other counters are read before and after */
+static void measure(const char *key, const struct step *steps)
+{
+	static u64 insn[MAX_STEPS][REPEAT], sum[NR_COUNTS][REPEAT];
+	u64 before[NR_COUNTS], after[NR_COUNTS], at[MAX_STEPS + 1];
+	int run, nr = 0, i, ret = 0;
+
+	while (nr < MAX_STEPS && steps[nr].fn)
+		nr++;
+	for (run = -WARM_UP; run < REPEAT; run++) {
+		read_counts(before);
+		at[0] = imon_read64(&mon, IMON_ICOUNT);
+		for (i = 0; i < nr; i++) {
+			ret = steps[i].fn();
+			at[i + 1] = imon_read64(&mon, IMON_ICOUNT);
+			if (ret)
+				die(steps[i].name, ret);
+		}
+		read_counts(after);
+		if (run < 0)
+			continue;
+		sum[INSN][run] = at[nr] - at[0] - nr * overhead;
+		for (i = DESC; i < NR_COUNTS; i++)
+			sum[i][run] = after[i] - before[i];
+		for (i = 0; i < nr; i++)
+			insn[i][run] = at[i + 1] - at[i] - overhead;
+	}
+	printf("%s", key);
+	for (i = 0; i < NR_COUNTS; i++)
+		printf(" %llu", (unsigned long long)median(sum[i]));
+	printf("\n");
+	for (i = 0; i < nr && nr > 1; i++)
+		printf("%s.%s %llu\n", key, steps[i].name,
+		       (unsigned long long)median(insn[i]));
+	fflush(stdout);
+}
+
+static int nothing(void)
+{
+	return 0;
+}
+
+static void calibrate(void)
+{
+	static u64 v[REPEAT];
+	u64 at;
+	int i;
+
+	for (i = 0; i < REPEAT; i++) {
+		at = imon_read64(&mon, IMON_ICOUNT);
+		nothing();
+		v[i] = imon_read64(&mon, IMON_ICOUNT) - at;
+	}
+	overhead = median(v);
+}
+
+/*
+ * MAP_DMA and UNMAP_DMA of a container of an old type
+ */
+static struct vfio_container container;
+static struct vfio_iommu_type1_dma_map dma_map;
+static struct vfio_iommu_type1_dma_unmap dma_unmap;
+
+static int map(void)
+{
+	return vfio_ioctl(container.fd, VFIO_IOMMU_MAP_DMA, &dma_map);
+}
+
+static int unmap(void)
+{
+	int ret = vfio_ioctl(container.fd, VFIO_IOMMU_UNMAP_DMA, &dma_unmap);
+
+	return ret ?: dma_unmap.size == dma_map.size ? 0 : -EIO;
+}
+
+/* Base pages, there before they are counted */
+static void *memory(size_t size)
+{
+	void *va = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (va == MAP_FAILED)
+		die("mmap", -errno);
+	return va;
+}
+
+static void bench_map(void)
+{
+	static const struct step steps[] = {
+		{ "map", map }, { "unmap", unmap }, {},
+	};
+	static const struct {
+		const char *key;
+		u64 size;
+	} sizes[] = {
+		{ "map-1", SZ_4K }, { "map-16", 16 * SZ_4K },
+		{ "map-512", MAP_SIZE },
+	};
+	struct vfio_device dev;
+	void *va = memory(MAP_SIZE);
+	unsigned int i;
+
+	must("open /dev/vfio/vfio", vfio_container_open(&container));
+	must("open the device", vfio_device_open(&dev, &container,
+						 VFIO_TYPE1v2_IOMMU, bdf));
+	dma_map = (struct vfio_iommu_type1_dma_map){
+		.argsz = sizeof(dma_map),
+		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.vaddr = (uintptr_t)va,
+		.iova = MAP_IOVA,
+	};
+	dma_unmap = (struct vfio_iommu_type1_dma_unmap){
+		.argsz = sizeof(dma_unmap),
+		.iova = MAP_IOVA,
+	};
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		dma_map.size = sizes[i].size;
+		dma_unmap.size = sizes[i].size;
+		measure(sizes[i].key, steps);
+	}
+	vfio_device_close(&dev);
+	vfio_container_close(&container);
+	munmap(va, MAP_SIZE);
+}
+
+/*
+ * A guest with a stage-1 table, the same for both sides
+ */
+static struct guest guest;
+static struct s1_table table;
+static union s1_bind_data bind_data;
+static u64 src, dst;
+
+static void make_table(void)
+{
+	unsigned int i;
+
+	must("stage-1 table", s1_init(&table, &s1_vtd_ops, &guest));
+	src = guest_alloc(&guest, VA_PAGES * SZ_4K, SZ_4K);
+	dst = guest_alloc(&guest, SZ_4K, SZ_4K);
+	if (!src || !dst)
+		die("guest memory", -ENOMEM);
+	must("stage-1 map", s1_map(&table, VA, src, VA_PAGES * SZ_4K, SZ_4K,
+				   S1_RW));
+	must("stage-1 map", s1_map(&table, VA + SZ_1G, dst, SZ_4K, SZ_4K,
+				   S1_RW));
+	table.ops->bind_data(&table, &bind_data);
+	/* Each a page of its own: nothing to merge */
+	for (i = 0; i < MAX_ENTRIES; i++)
+		table.ops->inv_entry(&entries[i], VA + i * SZ_4K, 1);
+}
+
+/* The device really uses the table that is about to be measured */
+static void check_dma(struct ptd *ptd, u32 pasid)
+{
+	static u64 pattern = 0x1122334455667788ull;
+	struct ptd_record r;
+
+	pattern++;
+	*(u64 *)guest_va(&guest, src) = pattern;
+	must("DMA", ptd_copy(ptd, pasid, VA + SZ_1G, VA, SZ_4K, &r));
+	if (r.status != PTD_ST_OK ||
+	    *(u64 *)guest_va(&guest, dst) != pattern) {
+		fprintf(stderr, "nesting-bench: PASID %u: DMA did not go through stage 1 (%s)\n",
+			pasid, ptd_status_name(r.status));
+		exit(1);
+	}
+}
+
+static void show_ats(const char *key, struct ptd *ptd)
+{
+	printf("ats %s %d\n", key,
+	       !!(ptd_read32(ptd, PTD_STATUS) & PTD_STATUS_ATS));
+}
+
+static const u32 batches[] = { 1, 16, 256 };
+
+static void measure_batches(const char *key, int (*fn)(void))
+{
+	const struct step steps[] = { { "invalidate", fn }, {} };
+	char name[32];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(batches); i++) {
+		nr_entries = batches[i];
+		snprintf(name, sizeof(name), "%s-%u", key, nr_entries);
+		measure(name, steps);
+	}
+}
+
+/*
+ * This series
+ */
+static struct vfio_iommu_type1_bind bind_arg;
+static struct vfio_iommu_type1_cache_invalidate inval_arg;
+
+static int bind(void)
+{
+	bind_arg.op = VFIO_BIND_OP_BIND;
+	bind_arg.format = VFIO_NESTING_FORMAT_VTD_S1;
+	bind_arg.data_len = sizeof(bind_data.vtd);
+	bind_arg.data_uptr = (uintptr_t)&bind_data;
+	return vfio_ioctl(container.fd, VFIO_IOMMU_BIND, &bind_arg);
+}
+
+static int unbind(void)
+{
+	bind_arg.op = VFIO_BIND_OP_UNBIND;
+	bind_arg.format = 0;
+	bind_arg.data_len = 0;
+	bind_arg.data_uptr = 0;
+	return vfio_ioctl(container.fd, VFIO_IOMMU_BIND, &bind_arg);
+}
+
+static int invalidate(void)
+{
+	int ret;
+
+	inval_arg.entry_num = nr_entries;
+	ret = vfio_ioctl(container.fd, VFIO_IOMMU_CACHE_INVALIDATE,
+			 &inval_arg);
+	return ret ?: inval_arg.entry_num == nr_entries ? 0 : -EIO;
+}
+
+static void bench_type1_pasid(struct ptd *ptd, const char *who, u32 pasid)
+{
+	static const struct step cycle[] = {
+		{ "bind", bind }, { "unbind", unbind }, {},
+	};
+	static const struct step replace[] = { { "bind", bind }, {} };
+	char key[32];
+
+	bind_arg = (struct vfio_iommu_type1_bind){
+		.argsz = sizeof(bind_arg),
+		.target = VFIO_BIND_TARGET_GUEST_PASID,
+		.pasid = pasid,
+	};
+	inval_arg = (struct vfio_iommu_type1_cache_invalidate){
+		.argsz = sizeof(inval_arg),
+		.target = VFIO_INVALIDATE_TARGET_PASID,
+		.pasid = pasid,
+		.format = VFIO_NESTING_FORMAT_VTD_S1,
+		.entry_len = sizeof(entries[0]),
+		.entry_uptr = (uintptr_t)entries,
+	};
+	snprintf(key, sizeof(key), "type1-%s-cycle", who);
+	measure(key, cycle);
+	must("bind", bind());
+	check_dma(ptd, pasid ?: PTD_NO_PASID);
+	snprintf(key, sizeof(key), "type1-%s-replace", who);
+	measure(key, replace);
+	check_dma(ptd, pasid ?: PTD_NO_PASID);
+	snprintf(key, sizeof(key), "type1-%s-inval", who);
+	measure_batches(key, invalidate);
+	must("unbind", unbind());
+}
+
+static void bench_type1(void)
+{
+	struct vfio_device dev;
+	struct ptd ptd;
+
+	must("open /dev/vfio/vfio", vfio_container_open(&container));
+	if (vfio_check_extension(&container, VFIO_TYPE1_NESTING_API) != 1) {
+		vfio_container_close(&container);
+		return;
+	}
+	must("open the device", vfio_device_open(&dev, &container,
+						 VFIO_TYPE1_NESTING_IOMMU,
+						 bdf));
+	must("device", ptd_init(&ptd, &dev));
+	must("guest memory", guest_init(&guest, &container, GUEST_GPA,
+					MEM_SIZE));
+	make_table();
+	show_ats("type1", &ptd);
+	bench_type1_pasid(&ptd, "pasid", PASID);
+	bench_type1_pasid(&ptd, "rid", NEST_RID);
+	guest_exit(&guest);
+	vfio_device_close(&dev);
+	vfio_container_close(&container);
+}
+
+/*
+ * iommufd, requests without PASID: it has nothing else in 6.12
+ */
+static int ifd, cdev;
+static u32 dev_id, parent;
+static u32 nested, previous;		/* HWPTs, 0: none */
+
+static int hwpt_alloc(u32 pt, u32 flags, u32 *hwpt)
+{
+	struct iommu_hwpt_alloc cmd = {
+		.size = sizeof(cmd),
+		.flags = flags,
+		.dev_id = dev_id,
+		.pt_id = pt,
+	};
+	int ret;
+
+	if (!flags) {
+		cmd.data_type = IOMMU_HWPT_DATA_VTD_S1;
+		cmd.data_len = sizeof(bind_data.vtd);
+		cmd.data_uptr = (uintptr_t)&bind_data;
+	}
+	ret = vfio_ioctl(ifd, IOMMU_HWPT_ALLOC, &cmd);
+	*hwpt = cmd.out_hwpt_id;
+	return ret;
+}
+
+static int attach(u32 pt)
+{
+	struct vfio_device_attach_iommufd_pt cmd = {
+		.argsz = sizeof(cmd),
+		.pt_id = pt,
+	};
+
+	return vfio_ioctl(cdev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd);
+}
+
+static int destroy(u32 id)
+{
+	struct iommu_destroy cmd = { .size = sizeof(cmd), .id = id };
+
+	return vfio_ioctl(ifd, IOMMU_DESTROY, &cmd);
+}
+
+static int nested_alloc(void)
+{
+	previous = nested;
+	return hwpt_alloc(parent, 0, &nested);
+}
+
+static int nested_attach(void)
+{
+	return attach(nested);
+}
+
+static int nested_destroy(void)
+{
+	return destroy(nested);
+}
+
+static int previous_destroy(void)
+{
+	return destroy(previous);
+}
+
+static int parent_attach(void)
+{
+	return attach(parent);
+}
+
+static int detach(void)
+{
+	struct vfio_device_detach_iommufd_pt cmd = { .argsz = sizeof(cmd) };
+
+	return vfio_ioctl(cdev, VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd);
+}
+
+static int hwpt_invalidate(void)
+{
+	struct iommu_hwpt_invalidate cmd = {
+		.size = sizeof(cmd),
+		.hwpt_id = nested,
+		.data_uptr = (uintptr_t)entries,
+		.data_type = IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
+		.entry_len = sizeof(entries[0]),
+		.entry_num = nr_entries,
+	};
+	int ret = vfio_ioctl(ifd, IOMMU_HWPT_INVALIDATE, &cmd);
+
+	return ret ?: cmd.entry_num == nr_entries ? 0 : -EIO;
+}
+
+static int open_cdev(void)
+{
+	char path[512];
+	struct dirent *e;
+	int fd = -ENOENT;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", bdf);
+	dir = opendir(path);
+	if (!dir)
+		return vfio_fail(-errno, "open %s", path);
+	while (fd < 0 && (e = readdir(dir))) {
+		if (strncmp(e->d_name, "vfio", 4))
+			continue;
+		snprintf(path, sizeof(path), "/dev/vfio/devices/%s",
+			 e->d_name);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			fd = vfio_fail(-errno, "open %s", path);
+	}
+	closedir(dir);
+	return fd;
+}
+
+static void open_iommufd(struct vfio_device *dev)
+{
+	struct vfio_device_bind_iommufd cmd = { .argsz = sizeof(cmd) };
+	struct vfio_region_info info = {
+		.argsz = sizeof(info),
+		.index = VFIO_PCI_CONFIG_REGION_INDEX,
+	};
+	struct iommu_ioas_alloc ioas = { .size = sizeof(ioas) };
+	struct iommu_ioas_map io_map = {
+		.size = sizeof(io_map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.length = MEM_SIZE,
+		.iova = GUEST_GPA,
+	};
+
+	ifd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (ifd < 0)
+		die("open /dev/iommu", -errno);
+	cdev = open_cdev();
+	must("open the device's cdev", cdev);
+	cmd.iommufd = ifd;
+	must("VFIO_DEVICE_BIND_IOMMUFD",
+	     vfio_ioctl(cdev, VFIO_DEVICE_BIND_IOMMUFD, &cmd));
+	dev_id = cmd.out_devid;
+
+	must("IOMMU_IOAS_ALLOC", vfio_ioctl(ifd, IOMMU_IOAS_ALLOC, &ioas));
+	guest = (struct guest){
+		.va = memory(MEM_SIZE),
+		.gpa = GUEST_GPA,
+		.size = MEM_SIZE,
+	};
+	io_map.ioas_id = ioas.out_ioas_id;
+	io_map.user_va = (uintptr_t)guest.va;
+	must("IOMMU_IOAS_MAP", vfio_ioctl(ifd, IOMMU_IOAS_MAP, &io_map));
+	must("nest parent", hwpt_alloc(ioas.out_ioas_id,
+				       IOMMU_HWPT_ALLOC_NEST_PARENT, &parent));
+
+	memset(dev, 0, sizeof(*dev));
+	memcpy(dev->bdf, bdf, VFIO_BDF_LEN);
+	dev->fd = cdev;
+	must("config space",
+	     vfio_ioctl(cdev, VFIO_DEVICE_GET_REGION_INFO, &info));
+	dev->config_off = info.offset;
+	dev->config_size = info.size;
+}
+
+static void bench_iommufd(void)
+{
+	static const struct step cycle[] = {
+		{ "alloc", nested_alloc }, { "attach", nested_attach },
+		{ "attach-parent", parent_attach },
+		{ "destroy", nested_destroy }, {},
+	};
+	static const struct step detach_cycle[] = {
+		{ "alloc", nested_alloc }, { "attach", nested_attach },
+		{ "detach", detach }, { "destroy", nested_destroy }, {},
+	};
+	static const struct step replace[] = {
+		{ "alloc", nested_alloc }, { "attach", nested_attach },
+		{ "destroy", previous_destroy }, {},
+	};
+	struct vfio_device dev;
+	struct ptd ptd;
+
+	open_iommufd(&dev);
+	make_table();
+
+	/* From blocked to blocked, as with a PASID */
+	measure("iommufd-blocked-cycle", detach_cycle);
+
+	/* From stage 2 alone to stage 2 alone */
+	must("attach", parent_attach());
+	measure("iommufd-cycle", cycle);
+
+	must("alloc", nested_alloc());
+	must("attach", nested_attach());
+	must("device", ptd_init(&ptd, &dev));
+	check_dma(&ptd, PTD_NO_PASID);
+	show_ats("iommufd", &ptd);
+	measure("iommufd-replace", replace);
+	check_dma(&ptd, PTD_NO_PASID);
+	measure_batches("iommufd-inval", hwpt_invalidate);
+
+	must("attach", parent_attach());
+	must("destroy", nested_destroy());
+	vfio_device_close(&dev);
+	close(ifd);
+	munmap(guest.va, MEM_SIZE);
+}
+
+int main(void)
+{
+	int ret = imon_open(&mon);
+
+	if (ret)
+		die("iommu-monitor", ret);
+	if (!imon_read32(&mon, IMON_ICOUNT_VALID))
+		die("the machine does not count instructions (-icount)",
+		    -EOPNOTSUPP);
+	if (sysconf(_SC_NPROCESSORS_ONLN) != 1)
+		die("the count is exact with one processor only", -EINVAL);
+	if (!vfio_find_bound(bdfs, ARRAY_SIZE(bdfs)))
+		die("vfio-pci has no device", -ENODEV);
+	bdf = bdfs[0];
+	if (mlockall(MCL_CURRENT))
+		die("mlockall", -errno);
+	calibrate();
+
+	/* The first thing both kernels do, in the same state */
+	bench_map();
+	bench_type1();
+	bench_iommufd();
+	return 0;
+}
