@@ -386,7 +386,7 @@ class Nest:
 tests = []
 
 
-def test(props="", unused=None):
+def test(props=""):
     def deco(f):
         tests.append((f.__name__, f, props))
         return f
@@ -592,6 +592,36 @@ def supervisor_pages(m):
     same("status", m.crc(5, n.va, F_NO_ATS | F_PRIV), OK)
     same("status", m.crc(5, n.va), READ_FAULT)
     m.fault(0x81, 5, n.va, 1)
+
+
+@test()
+def permissions_of_upper_tables(m):
+    n = Nest(m, val2=ERE | NXE)
+    top = n.fs + (n.va >> 39 & 511) * 8
+    good = m.readq(top)
+    m.enable()
+    for bits, reason, flags in ((good & ~US, 0x81, 0), (good | XD, 0x82,
+                                                       F_EXEC)):
+        m.writeq(top, bits)
+        m.inv(piotlb(9, 5))
+        same("status", m.crc(5, n.va, F_NO_ATS | flags), READ_FAULT)
+        m.fault(reason, 5, n.va, 1)
+    m.writeq(top, good & ~RW)
+    m.inv(piotlb(9, 5))
+    same("status", m.fill(5, n.va, 1), WRITE_FAULT)
+    m.fault(0x85, 5, n.va, 0)
+    same("D", m.readq(n.slot) & D, 0)
+    m.writeq(top, good)
+    gpa = n.data + GPA_OFF
+    slot = (m.readq(n.ss + (gpa >> 39 & 511) * 8) & MASK52) + \
+        (gpa >> 30 & 511) * 8
+    good = m.readq(slot)
+    m.inv(iotlb_dom(9))
+    # No write permission at all below: not even an A bit can be set.
+    m.writeq(slot, good & ~W)
+    table_fault(m, n, 0x77)
+    m.writeq(slot, good)
+    m.sees(5, n.va, 0x1111)
 
 
 @test()
