@@ -12,7 +12,7 @@ S := scripts
 
 # None of these is a file, and each script knows what is up to date.
 .PHONY: help demo test test-long check shell prepare qemu clean distclean \
-	kernel-plain kernel-debug kernel-stock tools selftests packages fetch
+	kernel-plain kernel-debug kernel-modules kernel-stock tools selftests packages fetch
 
 help:
 	@echo 'Nested translation and PASIDs on the VFIO type1 container'
@@ -30,6 +30,7 @@ help:
 	@echo '  make qemu          the QEMU with the test devices'
 	@echo '  make kernel-plain  the kernel with the series'
 	@echo '  make kernel-debug  the same with lockdep, KASAN, fault injection'
+	@echo '  make kernel-modules  with VFIO as modules'
 	@echo '  make kernel-stock  the debug kernel without the series'
 	@echo '  make tools         vfio-nest, for this machine as well as the guest'
 	@echo '  make selftests     the test programs'
@@ -55,6 +56,9 @@ kernel-plain: packages
 
 kernel-debug: packages
 	@$(S)/build-kernel linux debug
+
+kernel-modules: packages
+	@$(S)/build-kernel linux modules
 
 kernel-stock: packages
 	@$(S)/build-kernel stock debug

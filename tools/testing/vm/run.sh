@@ -18,7 +18,7 @@ usage()
 	shell text, several are a command and its arguments.
 
 	  --arch ARCH        x86_64 (default)
-	  --kernel KIND      plain (default), debug: with the series
+	  --kernel KIND      plain (default), debug, modules: with the series
 	                     stock: debug, without the series
 	                     or the path of a bzImage
 	  --add SRC[:DST]    copy a file or directory into the guest; a file
@@ -78,7 +78,8 @@ done
 debug=''
 case $kernel in
 plain)	image=$build/linux/out-plain/arch/x86/boot/bzImage ;;
-debug)	image=$build/linux/out-debug/arch/x86/boot/bzImage debug=y ;;
+debug | modules)
+	image=$build/linux/out-$kernel/arch/x86/boot/bzImage debug=y ;;
 stock)	image=$build/stock/out-debug/arch/x86/boot/bzImage debug=y ;;
 *)	image=$kernel ;;
 esac
