@@ -390,7 +390,7 @@ static const struct test tests[] = {
 	{ "pasid_blocked", test_pasid_blocked },
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
 	char bdf[BDF_LEN];
 
@@ -415,5 +415,5 @@ int main(void)
 	ptd_map(&dev);
 	ptd_bus_master(&dev, true);
 	ptd_reset(&dev);
-	return run_tests(tests, sizeof(tests) / sizeof(tests[0]));
+	return run_tests(tests, sizeof(tests) / sizeof(tests[0]), argv);
 }

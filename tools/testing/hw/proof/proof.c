@@ -73,13 +73,30 @@ void note(const char *fmt, ...)
 	va_end(ap);
 }
 
-int run_tests(const struct test *tests, unsigned int n)
+static bool wanted(const struct test *t, char **argv)
 {
-	volatile unsigned int i, failed = 0;
+	if (!argv[1])
+		return !t->named;
+	while (*++argv)
+		if (!strcmp(*argv, t->name))
+			return true;
+	return false;
+}
 
+int run_tests(const struct test *tests, unsigned int n, char **argv)
+{
+	volatile unsigned int i, failed = 0, plan = 0, done = 0;
+
+	for (i = 0; i < n; i++)
+		plan += wanted(&tests[i], argv);
+	if (!plan)
+		die("no test has such a name");
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("KTAP version 1\n1..%u\n", n);
+	printf("KTAP version 1\n1..%u\n", plan);
 	for (i = 0; i < n; i++) {
+		if (!wanted(&tests[i], argv))
+			continue;
+		done++;
 		outcome = PASS;
 		if (!setjmp(out))
 			tests[i].fn();
@@ -88,7 +105,7 @@ int run_tests(const struct test *tests, unsigned int n)
 			note("%s", why);
 		}
 		printf("%sok %u %s%s%s\n", outcome == FAIL ? "not " : "",
-		       i + 1, tests[i].name, outcome == SKIP ? " # SKIP " : "",
+		       done, tests[i].name, outcome == SKIP ? " # SKIP " : "",
 		       outcome == SKIP ? why : "");
 	}
 	return failed != 0;

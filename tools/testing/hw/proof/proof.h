@@ -22,9 +22,11 @@
 struct test {
 	const char *name;
 	void (*fn)(void);
+	bool named;			/* runs only when it is named */
 };
 
-int run_tests(const struct test *tests, unsigned int n);
+/* Those that the command line names, else all that are not @named */
+int run_tests(const struct test *tests, unsigned int n, char **argv);
 void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt, ...);
 void __attribute__((noreturn, format(printf, 1, 2))) skip(const char *fmt, ...);
 void __attribute__((noreturn, format(printf, 1, 2))) die(const char *fmt, ...);

@@ -776,7 +776,10 @@ static void test_two_devices(void)
 	close(grp);
 }
 
-/* Last: the card of the other one is pulled */
+/*
+ * The card of the other one is pulled.  Not with the rest: the unmodified
+ * kernel's hotplug driver has a lock order that lockdep objects to.
+ */
 static void test_unplug(void)
 {
 	time_t end = time(NULL) + 20;
@@ -821,10 +824,10 @@ static const struct test tests[] = {
 	{ "reset", test_reset },
 	{ "ats", test_ats },
 	{ "two_devices", test_two_devices },
-	{ "surprise_removal", test_unplug },
+	{ "surprise_removal", test_unplug, .named = true },
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
 	char bdf[BDF_LEN];
 
@@ -840,5 +843,5 @@ int main(void)
 	buf = page_alloc(BUF_LEN, PAGE);
 	map(buf, IOVA, BUF_LEN);
 	ptd_map(&dev);
-	return run_tests(tests, sizeof(tests) / sizeof(tests[0]));
+	return run_tests(tests, sizeof(tests) / sizeof(tests[0]), argv);
 }
