@@ -325,6 +325,7 @@ static bool read_entry(hwaddr addr, uint64_t *val, unsigned n)
         for (unsigned i = 1; i < n; i++) {
             val[i] = qatomic_read(p + i);
         }
+        /* The second look at the first word comes after the rest. */
         smp_rmb();
     } while (qatomic_read(p) != val[0]);
     for (unsigned i = 0; i < n; i++) {
