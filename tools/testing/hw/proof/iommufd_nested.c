@@ -415,5 +415,5 @@ int main(int argc, char **argv)
 	ptd_map(&dev);
 	ptd_bus_master(&dev, true);
 	ptd_reset(&dev);
-	return run_tests(tests, sizeof(tests) / sizeof(tests[0]), argv);
+	return run_tests_argv(tests, sizeof(tests) / sizeof(tests[0]), argv);
 }

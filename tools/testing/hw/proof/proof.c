@@ -83,7 +83,7 @@ static bool wanted(const struct test *t, char **argv)
 	return false;
 }
 
-int run_tests(const struct test *tests, unsigned int n, char **argv)
+int run_tests_argv(const struct test *tests, unsigned int n, char **argv)
 {
 	volatile unsigned int i, failed = 0, plan = 0, done = 0;
 
@@ -109,6 +109,13 @@ int run_tests(const struct test *tests, unsigned int n, char **argv)
 		       outcome == SKIP ? why : "");
 	}
 	return failed != 0;
+}
+
+int run_tests(const struct test *tests, unsigned int n)
+{
+	char *none[] = { "", NULL };
+
+	return run_tests_argv(tests, n, none);
 }
 
 /* Like fopen and friends, but a test cannot go on without */

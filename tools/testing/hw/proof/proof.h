@@ -25,8 +25,9 @@ struct test {
 	bool named;			/* runs only when it is named */
 };
 
-/* Those that the command line names, else all that are not @named */
-int run_tests(const struct test *tests, unsigned int n, char **argv);
+/* All that are not @named; or those that the command line names, if any */
+int run_tests(const struct test *tests, unsigned int n);
+int run_tests_argv(const struct test *tests, unsigned int n, char **argv);
 void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt, ...);
 void __attribute__((noreturn, format(printf, 1, 2))) skip(const char *fmt, ...);
 void __attribute__((noreturn, format(printf, 1, 2))) die(const char *fmt, ...);

@@ -843,5 +843,5 @@ int main(int argc, char **argv)
 	buf = page_alloc(BUF_LEN, PAGE);
 	map(buf, IOVA, BUF_LEN);
 	ptd_map(&dev);
-	return run_tests(tests, sizeof(tests) / sizeof(tests[0]), argv);
+	return run_tests_argv(tests, sizeof(tests) / sizeof(tests[0]), argv);
 }
