@@ -90,6 +90,7 @@ static inline int test_main(int argc, char **argv)
 struct nest {
 	struct vfio_container c;
 	struct vfio_device d;
+	void *mem;		/* for the guest, if set before the set-up */
 	struct guest g;
 	struct ptd ptd;
 	struct imon mon;
@@ -143,7 +144,11 @@ static inline void nest_setup(struct __test_metadata *_metadata,
 		SKIP(return, "no tables for format %u here",
 		     n->info.cap.formats[0].format);
 	test_ok(nest_device_info(&n->d, &n->feat, &n->hw));
-	test_ok(guest_init(&n->g, &n->c, GUEST_GPA, TEST_MEM));
+	if (n->mem)
+		test_ok(guest_init_at(&n->g, &n->c, n->mem, GUEST_GPA,
+				      TEST_MEM));
+	else
+		test_ok(guest_init(&n->g, &n->c, GUEST_GPA, TEST_MEM));
 	n->sid = vfio_sid(bdf);
 	n->have_mon = !imon_open(&n->mon);
 }
@@ -170,6 +175,14 @@ static inline void nest_setup_mon(struct __test_metadata *_metadata,
 	nest_setup_ptd(_metadata, n, index);
 	if (!_metadata->exit_code && !n->have_mon)
 		SKIP(return, "no iommu-monitor in this machine");
+}
+
+/* All of it, as its VMM would on its way out */
+static inline void nest_close(struct nest *n)
+{
+	vfio_device_close(&n->d);
+	vfio_container_close(&n->c);
+	imon_close(&n->mon);
 }
 
 /* Another device in a container that is there */

@@ -143,8 +143,7 @@ TEST_F(pasid_owners, owner)
 	EXPECT_EQ(1, used(_metadata, &self->n[0]));
 	EXPECT_EQ(0, used(_metadata, &self->n[1]));
 
-	vfio_device_close(&self->n[0].d);
-	vfio_container_close(a);
+	nest_close(&self->n[0]);
 	EXPECT_EQ(0x700, nest_pasid_alloc(b, 0x700, 0x700));
 }
 
@@ -217,8 +216,7 @@ TEST_F(pasid_pending, close_frees)
 {
 	struct nest *n = &self->n, again = {};
 
-	vfio_device_close(&n->d);
-	vfio_container_close(&n->c);
+	nest_close(n);
 	nest_setup(_metadata, &again, 0);
 	EXPECT_EQ(self->pasid, nest_pasid_alloc(&again.c, self->pasid,
 						self->pasid));

@@ -4,31 +4,39 @@
 
 #include "libvfio.h"
 
-int guest_init(struct guest *g, const struct vfio_container *c, u64 gpa,
-	       u64 size)
+int guest_init_at(struct guest *g, const struct vfio_container *c, void *va,
+		  u64 gpa, u64 size)
 {
 	int ret;
 
 	g->c = c;
+	g->va = va;
 	g->gpa = gpa;
 	g->size = size;
 	/* Address 0 means failure to guest_alloc(): never hand it out */
 	g->used = gpa ? 0 : SZ_4K;
-	g->va = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (g->va == MAP_FAILED)
-		return vfio_fail(-errno, "mmap of %llu bytes",
-				 (unsigned long long)size);
-	ret = vfio_map(c, g->va, gpa, size,
+	ret = vfio_map(c, va, gpa, size,
 		       VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
-	if (ret) {
-		munmap(g->va, size);
+	if (ret)
 		return vfio_fail(ret,
 				 "VFIO_IOMMU_MAP_DMA of %llu bytes at 0x%llx",
-				 (unsigned long long)size,
-				 (unsigned long long)gpa);
-	}
+				 size, gpa);
 	return 0;
+}
+
+int guest_init(struct guest *g, const struct vfio_container *c, u64 gpa,
+	       u64 size)
+{
+	void *va = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int ret;
+
+	if (va == MAP_FAILED)
+		return vfio_fail(-errno, "mmap of %llu bytes", size);
+	ret = guest_init_at(g, c, va, gpa, size);
+	if (ret)
+		munmap(va, size);
+	return ret;
 }
 
 void guest_exit(struct guest *g)

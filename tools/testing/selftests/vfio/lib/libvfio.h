@@ -136,6 +136,9 @@ struct guest {
 
 int guest_init(struct guest *g, const struct vfio_container *c, u64 gpa,
 	       u64 size);
+/* In memory of the caller's */
+int guest_init_at(struct guest *g, const struct vfio_container *c, void *va,
+		  u64 gpa, u64 size);
 void guest_exit(struct guest *g);
 /* Zeroed; the address in the guest, or 0 if there is no room */
 u64 guest_alloc(struct guest *g, u64 size, u64 align);
