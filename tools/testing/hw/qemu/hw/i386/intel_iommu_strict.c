@@ -1559,7 +1559,7 @@ static bool do_iotlb(VTDStrict *v, unsigned gran, uint16_t did, uint64_t addr,
 {
     VTDSInv inv = {
         .v = v, .all = gran == 1, .page = gran == 3, .ss_page = true,
-        .did = did, .order = VTD_PAGE_SHIFT_4K + am,
+        .did = did, .order = VTD_PAGE_SHIFT_4K + (gran == 3 ? am : 0),
     };
 
     if (!gran || (gran == 3 && am > VTD_MAMV)) {
@@ -1636,7 +1636,8 @@ static int desc_piotlb(VTDStrict *v, const uint64_t *d, bool ignore)
         .v = v, .by_pasid = true, .page = gran == 3,
         .did = VTD_INV_DESC_PIOTLB_DID(d[0]),
         .pasid = VTD_INV_DESC_PIOTLB_PASID(d[0]),
-        .order = VTD_PAGE_SHIFT_4K + am,
+        /* AM means something for pages only, and is not checked else. */
+        .order = VTD_PAGE_SHIFT_4K + (gran == 3 ? MIN(am, VTD_MAMV) : 0),
     };
 
     if ((d[0] & VTD_INV_DESC_PIOTLB_RSVD_VAL0) ||
