@@ -11,8 +11,9 @@ TESTS ?= *
 S := scripts
 
 # None of these is a file, and each script knows what is up to date.
-.PHONY: help demo test test-long check shell prepare qemu clean distclean \
-	kernel-plain kernel-debug kernel-modules kernel-stock tools selftests packages fetch
+.PHONY: help demo test test-long proof check shell prepare qemu clean \
+	distclean kernel-plain kernel-debug kernel-modules kernel-stock \
+	tools selftests packages fetch
 
 help:
 	@echo 'Nested translation and PASIDs on the VFIO type1 container'
@@ -24,7 +25,9 @@ help:
 	@echo
 	@echo '  make test-long     the suites that take longer as well'
 	@echo '  make check         style, sparse, documents, uAPI header, patches'
-	@echo '  make shell         a shell in the test guest (KERNEL=plain|debug|stock)'
+	@echo '  make proof         the emulated hardware, judged by a newer kernel'
+	@echo '  make shell         a shell in the test guest'
+	@echo '                     (KERNEL=plain|debug|stock)'
 	@echo
 	@echo '  make prepare       sources below build/: fetched, patched, linked'
 	@echo '  make qemu          the QEMU with the test devices'
@@ -80,6 +83,9 @@ test: packages
 
 test-long: packages
 	@$(S)/test --long --arch '$(ARCH)' '$(TESTS)'
+
+proof: packages
+	@$(S)/proof
 
 check:
 	@$(S)/host-packages build check
