@@ -1,0 +1,918 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A driver of pasid-testdev that attaches IOMMU domains to PASIDs
+ *
+ * It shows, on a kernel without this series, what the emulated hardware does
+ * with requests that carry a PASID.  It calls only what that kernel exports.
+ *
+ * On VT-d with both stages, Linux 6.12 gives a domain for a driver
+ * (iommu_paging_domain_alloc) second-stage tables, and the default domain of
+ * the DMA API first-stage ones; either may be attached to a PASID.
+ *
+ * Reading /sys/kernel/debug/iommu_client/<address>/ktap runs the tests.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cleanup.h>
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/dma-mapping.h>
+#include <linux/interrupt.h>
+#include <linux/io.h>
+#include <linux/iommu.h>
+#include <linux/jiffies.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+
+#include "iommu_monitor.h"
+#include "pasid_testdev.h"
+
+#define CLIENT_QUEUES		8
+#define CLIENT_BINDS		16
+#define CLIENT_DOMAINS		16
+#define CLIENT_PAGES		64
+/* However slow the host is */
+#define CLIENT_PATIENCE		(20 * HZ)
+
+/* Not what the DMA API hands out: it starts below 4 GiB */
+#define IOVA			0x4000000000ull
+#define IOVA_N(n)		(IOVA + (n) * PAGE_SIZE)
+
+struct client_map {
+	struct iommu_domain *domain;
+	unsigned long iova;
+};
+
+struct client_bind {
+	struct iommu_attach_handle handle;
+	struct iommu_domain *domain;
+	u32 pasid;
+};
+
+struct client {
+	struct pci_dev *pdev;
+	void __iomem *regs;
+	struct pci_dev *mon_pdev;
+	void __iomem *mon;
+	u32 sid;
+	struct dentry *debugfs;
+	/* one run of the tests at a time */
+	struct mutex lock;
+	struct seq_file *m;
+	atomic_t irqs[CLIENT_QUEUES];
+
+	/* What the test that runs has made; undone after it */
+	struct client_bind binds[CLIENT_BINDS];
+	struct iommu_domain *domains[CLIENT_DOMAINS];
+	struct client_map maps[CLIENT_PAGES];
+	unsigned long pages[CLIENT_PAGES];
+	u32 tag;
+};
+
+#define check(c, cond)							\
+	do {								\
+		if (!(cond)) {						\
+			seq_printf((c)->m, "# line %d: not true: %s\n",	\
+				   __LINE__, #cond);			\
+			return -EIO;					\
+		}							\
+	} while (0)
+
+#define check_eq(c, a, b)						\
+	do {								\
+		u64 _a = (a), _b = (b);					\
+									\
+		if (_a != _b) {						\
+			seq_printf((c)->m,				\
+				   "# line %d: %s is %#llx, not %#llx\n", \
+				   __LINE__, #a, _a, _b);		\
+			return -EIO;					\
+		}							\
+	} while (0)
+
+#define try(expr)							\
+	do {								\
+		int _ret = (expr);					\
+									\
+		if (_ret)						\
+			return _ret;					\
+	} while (0)
+
+/* The device */
+
+static u32 client_r32(struct client *c, unsigned int reg)
+{
+	return readl(c->regs + reg);
+}
+
+static u64 client_r64(struct client *c, unsigned int reg)
+{
+	return readq(c->regs + reg);
+}
+
+static void client_reset(struct client *c)
+{
+	int q;
+
+	writel(PTD_CTRL_RESET, c->regs + PTD_CTRL);
+	for (q = 0; q < CLIENT_QUEUES; q++)
+		writel(PTD_Q_CTRL_ENABLE,
+		       c->regs + PTD_QUEUE(q) + PTD_Q_CTRL);
+}
+
+static void client_submit(struct client *c, int q, struct ptd_desc *d)
+{
+	void __iomem *page = c->regs + PTD_QUEUE(q);
+	u64 *w = (u64 *)d;
+	int i;
+
+	d->tag = ++c->tag;
+	for (i = 0; i < sizeof(*d) / 8; i++)
+		writeq(w[i], page + PTD_Q_DESC + 8 * i);
+	writel(1, page + PTD_Q_DOORBELL);
+}
+
+static int client_wait(struct client *c, int q, u32 tag, struct ptd_record *r)
+{
+	void __iomem *page = c->regs + PTD_QUEUE(q);
+	unsigned long end = jiffies + CLIENT_PATIENCE;
+	u64 *w = (u64 *)r;
+	int i;
+
+	while (!readl(page + PTD_Q_CPL_COUNT)) {
+		if (time_after(jiffies, end)) {
+			seq_printf(c->m, "# queue %d: no completion\n", q);
+			return -ETIMEDOUT;
+		}
+		usleep_range(100, 200);
+	}
+	for (i = 0; i < sizeof(*r) / 8; i++)
+		w[i] = readq(page + PTD_Q_CPL + 8 * i);
+	writel(1, page + PTD_Q_CPL_POP);
+	check_eq(c, r->tag, tag);
+	return 0;
+}
+
+static int client_do(struct client *c, struct ptd_desc *d,
+		     struct ptd_record *r)
+{
+	client_submit(c, 0, d);
+	return client_wait(c, 0, d->tag, r);
+}
+
+static int client_copy(struct client *c, u32 pasid, u32 flags, u64 src,
+		       u64 dst, struct ptd_record *r)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_MEMMOVE,
+		.flags = flags,
+		.pasid = PTD_PASID_VALID | pasid,
+		.src = src,
+		.dst = dst,
+		.len = PAGE_SIZE,
+	};
+
+	return client_do(c, &d, r);
+}
+
+/* The monitor */
+
+static u64 client_count(struct client *c, u32 event, u32 sid, u32 pasid)
+{
+	writel(event, c->mon + IMON_SEL_EVENT);
+	writel(sid, c->mon + IMON_SEL_SID);
+	writel(pasid, c->mon + IMON_SEL_PASID);
+	return readq(c->mon + IMON_COUNT);
+}
+
+/* Descriptors of this type that the IOMMUs executed */
+static u64 client_inv(struct client *c, u32 type)
+{
+	return client_count(c, IOMMU_MON_EV_VTD(type), IMON_SEL_ANY,
+			    IMON_SEL_ANY);
+}
+
+static u64 client_faults(struct client *c, u32 pasid)
+{
+	return client_count(c, IOMMU_MON_EV_F_RAISED, c->sid, pasid);
+}
+
+static void client_ignore(struct client *c, u32 type)
+{
+	writeq(type ? BIT_ULL(type) : 0, c->mon + IMON_IGNORE_VTD);
+}
+
+/* Memory, domains and PASIDs of a test */
+
+static u8 *client_page(struct client *c, u8 seed)
+{
+	int i, j;
+
+	for (i = 0; i < CLIENT_PAGES; i++) {
+		u8 *p;
+
+		if (c->pages[i])
+			continue;
+		c->pages[i] = __get_free_page(GFP_KERNEL);
+		if (!c->pages[i])
+			return NULL;
+		p = (u8 *)c->pages[i];
+		for (j = 0; j < PAGE_SIZE; j++)
+			p[j] = seed ^ j ^ j >> 8;
+		return p;
+	}
+	return NULL;
+}
+
+/* Does the page hold what client_page() put into one with this seed? */
+static bool client_holds(const u8 *page, u8 seed)
+{
+	int j;
+
+	for (j = 0; j < PAGE_SIZE; j++)
+		if (READ_ONCE(page[j]) != (u8)(seed ^ j ^ j >> 8))
+			return false;
+	return true;
+}
+
+static int client_map(struct client *c, struct iommu_domain *domain,
+		      unsigned long iova, u8 *page)
+{
+	int i, ret;
+
+	for (i = 0; i < CLIENT_PAGES; i++) {
+		if (c->maps[i].domain)
+			continue;
+		ret = iommu_map(domain, iova, virt_to_phys(page), PAGE_SIZE,
+				IOMMU_READ | IOMMU_WRITE, GFP_KERNEL);
+		check_eq(c, -ret, 0);
+		c->maps[i].domain = domain;
+		c->maps[i].iova = iova;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+static int client_unmap(struct client *c, struct iommu_domain *domain,
+			unsigned long iova)
+{
+	int i;
+
+	for (i = 0; i < CLIENT_PAGES; i++) {
+		if (c->maps[i].domain != domain || c->maps[i].iova != iova)
+			continue;
+		check_eq(c, iommu_unmap(domain, iova, PAGE_SIZE), PAGE_SIZE);
+		c->maps[i].domain = NULL;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* A domain with second-stage tables */
+static struct iommu_domain *client_domain(struct client *c)
+{
+	int i;
+
+	for (i = 0; i < CLIENT_DOMAINS; i++) {
+		struct iommu_domain *domain;
+
+		if (c->domains[i])
+			continue;
+		domain = iommu_paging_domain_alloc(&c->pdev->dev);
+		if (IS_ERR(domain))
+			return NULL;
+		c->domains[i] = domain;
+		return domain;
+	}
+	return NULL;
+}
+
+/* The one with first-stage tables */
+static struct iommu_domain *client_first_stage(struct client *c)
+{
+	return iommu_get_domain_for_dev(&c->pdev->dev);
+}
+
+static int client_attach(struct client *c, struct iommu_domain *domain,
+			 u32 pasid)
+{
+	int i, ret;
+
+	for (i = 0; i < CLIENT_BINDS; i++) {
+		struct client_bind *b = &c->binds[i];
+
+		if (b->domain)
+			continue;
+		ret = iommu_attach_device_pasid(domain, &c->pdev->dev, pasid,
+						&b->handle);
+		check_eq(c, -ret, 0);
+		b->domain = domain;
+		b->pasid = pasid;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+static int client_detach(struct client *c, u32 pasid)
+{
+	int i;
+
+	for (i = 0; i < CLIENT_BINDS; i++) {
+		struct client_bind *b = &c->binds[i];
+
+		if (!b->domain || b->pasid != pasid)
+			continue;
+		iommu_detach_device_pasid(b->domain, &c->pdev->dev, pasid);
+		b->domain = NULL;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static void client_undo(struct client *c)
+{
+	int i;
+
+	client_ignore(c, 0);
+	client_reset(c);
+	for (i = 0; i < CLIENT_BINDS; i++)
+		if (c->binds[i].domain)
+			client_detach(c, c->binds[i].pasid);
+	for (i = 0; i < CLIENT_PAGES; i++) {
+		if (c->maps[i].domain)
+			iommu_unmap(c->maps[i].domain, c->maps[i].iova,
+				    PAGE_SIZE);
+		c->maps[i].domain = NULL;
+	}
+	for (i = 0; i < CLIENT_DOMAINS; i++) {
+		if (c->domains[i])
+			iommu_domain_free(c->domains[i]);
+		c->domains[i] = NULL;
+	}
+	for (i = 0; i < CLIENT_PAGES; i++) {
+		free_page(c->pages[i]);
+		c->pages[i] = 0;
+	}
+}
+
+/* A domain on a PASID with two pages at the IOVAs all tests use */
+struct client_space {
+	struct iommu_domain *domain;
+	u32 pasid;
+	u8 *src;
+	u8 *dst;
+};
+
+static int client_space(struct client *c, struct client_space *s,
+			struct iommu_domain *domain, u32 pasid, u8 seed)
+{
+	check(c, domain);
+	s->domain = domain;
+	s->pasid = pasid;
+	s->src = client_page(c, seed);
+	s->dst = client_page(c, 0);
+	check(c, s->src && s->dst);
+	try(client_map(c, domain, IOVA_N(0), s->src));
+	try(client_map(c, domain, IOVA_N(1), s->dst));
+	return client_attach(c, domain, pasid);
+}
+
+/* The device copies page to page within @s */
+static int client_runs(struct client *c, struct client_space *s, u8 seed)
+{
+	struct ptd_record r;
+
+	memset(s->dst, 0xff, PAGE_SIZE);
+	try(client_copy(c, s->pasid, 0, IOVA_N(0), IOVA_N(1), &r));
+	check_eq(c, r.status, PTD_ST_OK);
+	check_eq(c, r.done, PAGE_SIZE);
+	check(c, client_holds(s->dst, seed));
+	return 0;
+}
+
+/* The device does not get at @iova */
+static int client_refused(struct client *c, u32 pasid, u64 iova)
+{
+	u64 before = client_faults(c, pasid);
+	struct ptd_desc d = {
+		.op = PTD_OP_FILL,
+		.flags = PTD_F_NO_ATS,
+		.pasid = PTD_PASID_VALID | pasid,
+		.dst = iova,
+		.len = 64,
+		.imm = 0xdeaddeaddeaddeadull,
+	};
+	struct ptd_record r;
+
+	try(client_do(c, &d, &r));
+	check_eq(c, r.status, PTD_ST_WRITE_FAULT);
+	check_eq(c, r.fault_addr, iova);
+	/* one access, one fault, and of the right PASID */
+	check_eq(c, client_faults(c, pasid), before + 1);
+	return 0;
+}
+
+/* The tests */
+
+static int test_enables(struct client *c)
+{
+	u32 status = client_r32(c, PTD_STATUS);
+
+	check_eq(c, pci_max_pasids(c->pdev), 1 << 20);
+	check_eq(c, c->pdev->dev.iommu->max_pasids, 1 << 20);
+	check(c, pci_pasid_status(c->pdev) >= 0);
+	check(c, status & PTD_STATUS_PASID);
+	check(c, status & PTD_STATUS_ATS);
+	check(c, readq(c->mon + IMON_MODES) & IOMMU_MON_MODE_STRICT);
+	return 0;
+}
+
+/* Requests without PASID, by the DMA API, while PASIDs are in use */
+static int test_no_pasid(struct client *c)
+{
+	struct client_space s;
+	struct ptd_desc d = { .op = PTD_OP_MEMMOVE, .len = 64 };
+	struct ptd_record r;
+	dma_addr_t dma;
+	bool ok;
+	u8 *va;
+	int ret;
+
+	try(client_space(c, &s, client_domain(c), 1, 5));
+	va = dma_alloc_coherent(&c->pdev->dev, PAGE_SIZE, &dma, GFP_KERNEL);
+	check(c, va);
+	memset(va, 0x3c, 64);
+	d.src = dma;
+	d.dst = dma + 64;
+	ret = client_do(c, &d, &r);
+	ok = !ret && r.status == PTD_ST_OK && va[127] == 0x3c;
+	dma_free_coherent(&c->pdev->dev, PAGE_SIZE, va, dma);
+	check(c, ok);
+	return client_runs(c, &s, 5);
+}
+
+static int test_second_stage(struct client *c)
+{
+	u64 iotlb, piotlb;
+	struct client_space s;
+
+	try(client_space(c, &s, client_domain(c), 1, 1));
+	try(client_runs(c, &s, 1));
+	/* that it is the second stage shows in what an unmap sends */
+	iotlb = client_inv(c, IOMMU_MON_VTD_IOTLB);
+	piotlb = client_inv(c, IOMMU_MON_VTD_PIOTLB);
+	try(client_unmap(c, s.domain, IOVA_N(1)));
+	check(c, client_inv(c, IOMMU_MON_VTD_IOTLB) > iotlb);
+	check_eq(c, client_inv(c, IOMMU_MON_VTD_PIOTLB), piotlb);
+	return client_refused(c, 1, IOVA_N(1));
+}
+
+static int test_first_stage(struct client *c)
+{
+	u64 iotlb, piotlb;
+	struct client_space s;
+
+	try(client_space(c, &s, client_first_stage(c), 2, 2));
+	try(client_runs(c, &s, 2));
+	iotlb = client_inv(c, IOMMU_MON_VTD_IOTLB);
+	piotlb = client_inv(c, IOMMU_MON_VTD_PIOTLB);
+	try(client_unmap(c, s.domain, IOVA_N(1)));
+	check(c, client_inv(c, IOMMU_MON_VTD_PIOTLB) > piotlb);
+	check_eq(c, client_inv(c, IOMMU_MON_VTD_IOTLB), iotlb);
+	return client_refused(c, 2, IOVA_N(1));
+}
+
+/* One IOVA, three PASIDs, three memories; one goes, the others stay */
+static int test_isolation(struct client *c)
+{
+	struct client_space s[3];
+	int i, j;
+
+	try(client_space(c, &s[0], client_domain(c), 1, 11));
+	try(client_space(c, &s[1], client_domain(c), 2, 22));
+	try(client_space(c, &s[2], client_first_stage(c), 3, 33));
+	for (i = 0; i < 3; i++) {
+		for (j = 0; j < 3; j++)
+			memset(s[j].dst, 0, PAGE_SIZE);
+		try(client_runs(c, &s[i], 11 * (i + 1)));
+		for (j = 0; j < 3; j++)
+			check(c, j == i || !s[j].dst[1]);
+	}
+	try(client_detach(c, 2));
+	try(client_refused(c, 2, IOVA_N(1)));
+	try(client_runs(c, &s[0], 11));
+	return client_runs(c, &s[2], 33);
+}
+
+static int test_unmap(struct client *c)
+{
+	struct client_space s[2];
+	int i;
+
+	try(client_space(c, &s[0], client_domain(c), 1, 1));
+	try(client_space(c, &s[1], client_first_stage(c), 2, 2));
+	for (i = 0; i < 2; i++) {
+		struct ptd_record r;
+
+		try(client_runs(c, &s[i], i + 1));
+		try(client_unmap(c, s[i].domain, IOVA_N(1)));
+		memset(s[i].dst, 0x77, PAGE_SIZE);
+		/* by ATS, and without */
+		try(client_copy(c, s[i].pasid, 0, IOVA_N(0), IOVA_N(1), &r));
+		check_eq(c, r.status, PTD_ST_WRITE_FAULT);
+		check_eq(c, r.fault_addr, IOVA_N(1));
+		try(client_refused(c, s[i].pasid, IOVA_N(1)));
+		check(c, s[i].dst[0] == 0x77 &&
+		      !memcmp(s[i].dst, s[i].dst + 1, PAGE_SIZE - 1));
+		/* and back */
+		try(client_map(c, s[i].domain, IOVA_N(1), s[i].dst));
+		try(client_runs(c, &s[i], i + 1));
+	}
+	return 0;
+}
+
+static int test_detach(struct client *c)
+{
+	struct client_space s[2];
+	struct ptd_record r;
+	int i;
+
+	try(client_space(c, &s[0], client_domain(c), 1, 1));
+	try(client_space(c, &s[1], client_first_stage(c), 2, 2));
+	for (i = 0; i < 2; i++) {
+		try(client_runs(c, &s[i], i + 1));
+		memset(s[i].dst, 0x77, PAGE_SIZE);
+		try(client_detach(c, s[i].pasid));
+		try(client_copy(c, s[i].pasid, 0, IOVA_N(0), IOVA_N(1), &r));
+		check_eq(c, r.status, PTD_ST_READ_FAULT);
+		try(client_refused(c, s[i].pasid, IOVA_N(1)));
+		check(c, s[i].dst[0] == 0x77);
+	}
+	return 0;
+}
+
+/* A PASID gets another domain: nothing of the old one is left */
+static int test_reuse(struct client *c)
+{
+	struct client_space a, b;
+
+	try(client_space(c, &a, client_domain(c), 9, 1));
+	try(client_runs(c, &a, 1));
+	try(client_detach(c, 9));
+	try(client_space(c, &b, client_domain(c), 9, 2));
+	memset(a.dst, 0, PAGE_SIZE);
+	try(client_runs(c, &b, 2));
+	check(c, !a.dst[1]);
+	try(client_detach(c, 9));
+	try(client_space(c, &b, client_first_stage(c), 9, 3));
+	return client_runs(c, &b, 3);
+}
+
+static int test_pasid_range(struct client *c)
+{
+	static const u32 pasids[] = { 1, 63, 64, 0xffff, 0x10000, 0xfffff };
+	struct iommu_attach_handle handle;
+	struct client_space s[ARRAY_SIZE(pasids)];
+	struct iommu_domain *domain;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(pasids); i++)
+		try(client_space(c, &s[i], client_domain(c), pasids[i],
+				 40 + i));
+	for (i = 0; i < ARRAY_SIZE(pasids); i++)
+		try(client_runs(c, &s[i], 40 + i));
+	/* no bit of the PASID is lost on the way to the fault record */
+	try(client_refused(c, 0x8fffe, IOVA));
+	domain = client_domain(c);
+	check(c, domain);
+	check_eq(c, -iommu_attach_device_pasid(domain, &c->pdev->dev, 1 << 20,
+					       &handle), EINVAL);
+	return 0;
+}
+
+/* Eight queues at once, each in a space of its own, records and interrupts */
+static int test_queues(struct client *c)
+{
+	struct client_space s[CLIENT_QUEUES];
+	struct ptd_desc d[CLIENT_QUEUES];
+	struct ptd_record *rec, r;
+	int q;
+
+	for (q = 0; q < CLIENT_QUEUES; q++) {
+		u8 *page = client_page(c, 0);
+
+		check(c, page);
+		/* there is only one domain of first-stage kind */
+		try(client_space(c, &s[q], q ? client_domain(c) :
+				 client_first_stage(c), 100 + q, 60 + q));
+		try(client_map(c, s[q].domain, IOVA_N(2), page));
+		memset(page, 0, PAGE_SIZE);
+		atomic_set(&c->irqs[q], 0);
+		d[q] = (struct ptd_desc) {
+			.op = PTD_OP_MEMMOVE,
+			.flags = PTD_F_RECORD | PTD_F_IRQ,
+			.pasid = PTD_PASID_VALID | (100 + q),
+			.src = IOVA_N(0),
+			.dst = IOVA_N(1),
+			.len = PAGE_SIZE,
+			.record = IOVA_N(2) + 64,
+		};
+	}
+	writel(PTD_CTRL_HOLD, c->regs + PTD_CTRL);
+	for (q = 0; q < CLIENT_QUEUES; q++)
+		client_submit(c, q, &d[q]);
+	writel(0, c->regs + PTD_CTRL);
+	for (q = 0; q < CLIENT_QUEUES; q++) {
+		unsigned long end = jiffies + CLIENT_PATIENCE;
+
+		while (!atomic_read(&c->irqs[q]) && time_before(jiffies, end))
+			usleep_range(100, 200);
+		check_eq(c, atomic_read(&c->irqs[q]), 1);
+		rec = phys_to_virt(iommu_iova_to_phys(s[q].domain,
+						      IOVA_N(2))) + 64;
+		check_eq(c, rec->status, PTD_ST_OK);
+		check_eq(c, rec->tag, d[q].tag);
+		check(c, client_holds(s[q].dst, 60 + q));
+		try(client_wait(c, q, d[q].tag, &r));
+	}
+	return 0;
+}
+
+/* The device TLB is asked for, used, and emptied with the PASID's own type */
+static int test_ats(struct client *c)
+{
+	struct client_space s;
+	u64 n;
+
+	try(client_space(c, &s, client_domain(c), 1, 7));
+	try(client_runs(c, &s, 7));
+	check_eq(c, client_r64(c, PTD_CNT_ATS_REQ), 2);
+	check_eq(c, client_r64(c, PTD_CNT_ATS_HIT), 0);
+	try(client_runs(c, &s, 7));
+	check_eq(c, client_r64(c, PTD_CNT_ATS_REQ), 2);
+	check_eq(c, client_r64(c, PTD_CNT_ATS_HIT), 2);
+	n = client_inv(c, IOMMU_MON_VTD_PDTLB);
+	try(client_unmap(c, s.domain, IOVA_N(0)));
+	check(c, client_inv(c, IOMMU_MON_VTD_PDTLB) > n);
+	check(c, client_r64(c, PTD_CNT_ATS_INV) > 0);
+	/* what was not unmapped is still in it */
+	try(client_map(c, s.domain, IOVA_N(0), s.src));
+	try(client_runs(c, &s, 7));
+	check_eq(c, client_r64(c, PTD_CNT_ATS_REQ), 3);
+	return 0;
+}
+
+/*
+ * Negative control: with device-TLB invalidation of PASIDs ignored, the
+ * device still writes to what was unmapped.
+ */
+static int test_ignore_pdtlb(struct client *c)
+{
+	struct client_space s;
+	struct ptd_record r;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		try(client_space(c, &s, client_domain(c), 1 + i, 8));
+		try(client_runs(c, &s, 8));
+		memset(s.dst, 0, PAGE_SIZE);
+		client_ignore(c, i ? IOMMU_MON_VTD_PDTLB : 0);
+		try(client_unmap(c, s.domain, IOVA_N(1)));
+		client_ignore(c, 0);
+		try(client_copy(c, s.pasid, 0, IOVA_N(0), IOVA_N(1), &r));
+		check_eq(c, r.status, i ? PTD_ST_OK : PTD_ST_WRITE_FAULT);
+		check_eq(c, client_holds(s.dst, 8), i);
+	}
+	return 0;
+}
+
+/* The same for the PASID cache: a detached PASID is still there */
+static int test_ignore_pasid_cache(struct client *c)
+{
+	struct client_space s;
+	struct ptd_record r;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		try(client_space(c, &s, client_domain(c), 1 + i, 9));
+		try(client_runs(c, &s, 9));
+		memset(s.dst, 0, PAGE_SIZE);
+		client_ignore(c, i ? IOMMU_MON_VTD_PC : 0);
+		try(client_detach(c, s.pasid));
+		client_ignore(c, 0);
+		try(client_copy(c, s.pasid, PTD_F_NO_ATS, IOVA_N(0),
+				IOVA_N(1), &r));
+		check_eq(c, r.status, i ? PTD_ST_OK : PTD_ST_READ_FAULT);
+		check_eq(c, client_holds(s.dst, 9), i);
+		/* attached once more, the detach is seen */
+		if (i) {
+			try(client_attach(c, s.domain, s.pasid));
+			try(client_detach(c, s.pasid));
+			try(client_refused(c, s.pasid, IOVA_N(1)));
+		}
+	}
+	return 0;
+}
+
+/* The kernel never sets ERE: nobody may execute through the IOMMU */
+static int test_exec(struct client *c)
+{
+	struct client_space s;
+	struct ptd_record r;
+
+	check(c, client_r32(c, PTD_STATUS) & PTD_STATUS_EXEC);
+	try(client_space(c, &s, client_first_stage(c), 1, 4));
+	try(client_copy(c, 1, PTD_F_EXEC | PTD_F_NO_ATS, IOVA_N(0), IOVA_N(1),
+			&r));
+	check_eq(c, r.status, PTD_ST_READ_FAULT);
+	return client_runs(c, &s, 4);
+}
+
+/* After an FLR the kernel restores the capabilities, and PASIDs work again */
+static int test_flr(struct client *c)
+{
+	struct client_space s;
+	struct ptd_desc hold = { .op = PTD_OP_HOLD };
+
+	try(client_space(c, &s, client_domain(c), 1, 6));
+	try(client_runs(c, &s, 6));
+	client_submit(c, 1, &hold);
+	check_eq(c, -pci_reset_function(c->pdev), 0);
+	check_eq(c, client_r32(c, PTD_QUEUE(1) + PTD_Q_PENDING), 0);
+	check_eq(c, client_r64(c, PTD_CNT_DESC), 0);
+	check(c, client_r32(c, PTD_STATUS) & PTD_STATUS_PASID);
+	client_reset(c);
+	return client_runs(c, &s, 6);
+}
+
+static const struct {
+	const char *name;
+	int (*fn)(struct client *c);
+} tests[] = {
+	{ "enables", test_enables },
+	{ "no_pasid", test_no_pasid },
+	{ "second_stage", test_second_stage },
+	{ "first_stage", test_first_stage },
+	{ "isolation", test_isolation },
+	{ "unmap", test_unmap },
+	{ "detach", test_detach },
+	{ "reuse", test_reuse },
+	{ "pasid_range", test_pasid_range },
+	{ "queues", test_queues },
+	{ "ats", test_ats },
+	{ "ignore_pdtlb", test_ignore_pdtlb },
+	{ "ignore_pasid_cache", test_ignore_pasid_cache },
+	{ "exec", test_exec },
+	{ "flr", test_flr },
+};
+
+static int client_show(struct seq_file *m, void *unused)
+{
+	struct client *c = m->private;
+	int i, ret;
+
+	guard(mutex)(&c->lock);
+	c->m = m;
+	seq_printf(m, "KTAP version 1\n1..%zu\n", ARRAY_SIZE(tests));
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		client_reset(c);
+		ret = tests[i].fn(c);
+		client_undo(c);
+		if (ret)
+			seq_printf(m, "# error %d\n", ret);
+		seq_printf(m, "%sok %d %s\n", ret ? "not " : "", i + 1,
+			   tests[i].name);
+	}
+	return 0;
+}
+
+static int client_open(struct inode *inode, struct file *file)
+{
+	/* An overflow of the buffer would run the tests again */
+	return single_open_size(file, client_show, inode->i_private,
+				16 * PAGE_SIZE);
+}
+
+static const struct file_operations client_fops = {
+	.owner = THIS_MODULE,
+	.open = client_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+/* The driver */
+
+static struct dentry *client_root;
+
+static irqreturn_t client_irq(int irq, void *data)
+{
+	atomic_inc((atomic_t *)data);
+	return IRQ_HANDLED;
+}
+
+static int client_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct client *c;
+	int q, ret;
+
+	c = devm_kzalloc(&pdev->dev, sizeof(*c), GFP_KERNEL);
+	if (!c)
+		return -ENOMEM;
+	c->pdev = pdev;
+	c->sid = pci_dev_id(pdev);
+	mutex_init(&c->lock);
+	ret = pcim_enable_device(pdev);
+	if (ret)
+		return ret;
+	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (ret)
+		return ret;
+	c->regs = pcim_iomap(pdev, 0, 0);
+	if (!c->regs || client_r32(c, PTD_ID) != PTD_ID_VALUE)
+		return -ENODEV;
+	pci_set_master(pdev);
+	ret = pci_alloc_irq_vectors(pdev, CLIENT_QUEUES, CLIENT_QUEUES,
+				    PCI_IRQ_MSIX);
+	if (ret < 0)
+		return ret;
+	for (q = 0; q < CLIENT_QUEUES; q++) {
+		ret = devm_request_irq(&pdev->dev, pci_irq_vector(pdev, q),
+				       client_irq, 0, KBUILD_MODNAME,
+				       &c->irqs[q]);
+		if (ret)
+			return ret;
+	}
+
+	c->mon_pdev = pci_get_device(IMON_VENDOR_ID, IMON_DEVICE_ID, NULL);
+	if (!c->mon_pdev)
+		return -ENODEV;
+	ret = pci_enable_device(c->mon_pdev);
+	if (ret)
+		goto put;
+	c->mon = pci_iomap(c->mon_pdev, 0, 0);
+	if (!c->mon) {
+		ret = -ENODEV;
+		goto disable;
+	}
+	pci_set_drvdata(pdev, c);
+	c->debugfs = debugfs_create_dir(pci_name(pdev), client_root);
+	debugfs_create_file("ktap", 0400, c->debugfs, c, &client_fops);
+	return 0;
+
+disable:
+	pci_disable_device(c->mon_pdev);
+put:
+	pci_dev_put(c->mon_pdev);
+	return ret;
+}
+
+static void client_remove(struct pci_dev *pdev)
+{
+	struct client *c = pci_get_drvdata(pdev);
+
+	debugfs_remove_recursive(c->debugfs);
+	client_reset(c);
+	pci_iounmap(c->mon_pdev, c->mon);
+	pci_disable_device(c->mon_pdev);
+	pci_dev_put(c->mon_pdev);
+}
+
+static const struct pci_device_id client_ids[] = {
+	{ PCI_DEVICE(PTD_VENDOR_ID, PTD_DEVICE_ID) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, client_ids);
+
+static struct pci_driver client_driver = {
+	.name = KBUILD_MODNAME,
+	.id_table = client_ids,
+	.probe = client_probe,
+	.remove = client_remove,
+};
+
+static int __init client_init(void)
+{
+	int ret;
+
+	client_root = debugfs_create_dir(KBUILD_MODNAME, NULL);
+	ret = pci_register_driver(&client_driver);
+	if (ret)
+		debugfs_remove_recursive(client_root);
+	return ret;
+}
+module_init(client_init);
+
+static void __exit client_exit(void)
+{
+	pci_unregister_driver(&client_driver);
+	debugfs_remove_recursive(client_root);
+}
+module_exit(client_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("IOMMU domains on PASIDs of the test device");
