@@ -244,7 +244,7 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_nesting_check_invalidate);
 
 /*
  * Copy an argument that starts with argsz, by the rules of vfio_nesting.h.
- * What is in the copy's argsz is not to be trusted: it was read twice.
+ * Callers mostly know the same structure as we do: it is read once, whole.
  */
 static int vfio_nesting_copy_arg(void *arg, size_t size,
 				 const void __user *user)
@@ -252,14 +252,25 @@ static int vfio_nesting_copy_arg(void *arg, size_t size,
 	u32 argsz;
 	int ret;
 
-	if (get_user(argsz, (const u32 __user *)user))
-		return -EFAULT;
+	if (copy_from_user(arg, user, size)) {
+		/* One that is too short may end where nothing is mapped. */
+		if (get_user(argsz, (const u32 __user *)user))
+			return -EFAULT;
+		return vfio_nesting_check_argsz(argsz, size) ?: -EFAULT;
+	}
+
+	argsz = *(u32 *)arg;
+	if (argsz == size)
+		return 0;
 
 	ret = vfio_nesting_check_argsz(argsz, size);
 	if (ret)
 		return ret;
 
-	return copy_struct_from_user(arg, size, user, argsz);
+	ret = check_zeroed_user(user + size, argsz - size);
+	if (ret < 0)
+		return ret;
+	return ret ? 0 : -E2BIG;
 }
 
 /*
@@ -735,18 +746,50 @@ static long vfio_nesting_bind(struct vfio_nesting *nest, void __user *user)
  */
 
 /*
- * Do entries @first to @first + *@num of the user's array for all bindings
- * meant.  *@num becomes the number that all of them have done: after an error
- * the remaining bindings get as many as the one that failed.
+ * Do entries @first to @first + *@num of the user's array for one binding.
+ * *@num becomes the number that it has done, if that is less.
+ */
+static int vfio_nesting_invalidate_one(struct vfio_nesting_group *group,
+				       struct vfio_nesting_binding *binding,
+				       const struct vfio_iommu_type1_cache_invalidate *inv,
+				       u32 first, u32 *num)
+{
+	struct iommu_user_data_array array = {
+		.type = group->info.invalidate_type,
+		.uptr = u64_to_user_ptr(inv->entry_uptr +
+					(u64)first * inv->entry_len),
+		.entry_len = inv->entry_len,
+		.entry_num = *num,
+	};
+	int ret = 0;
+
+	if (inv->format != group->info.format)
+		ret = -EOPNOTSUPP;
+	else if (inv->entry_len < group->info.invalidate_len)
+		ret = -EINVAL;
+	if (ret) {
+		*num = 0;
+		return ret;
+	}
+
+	ret = iommu_nested_invalidate(binding->domain, &array);
+	if (ret)
+		*num = min(*num, array.entry_num);
+	return ret;
+}
+
+/*
+ * As above, for all bindings meant.  *@num becomes the number that all of
+ * them have done: after an error the remaining bindings get as many as the
+ * one that failed.
  */
 static int vfio_nesting_invalidate_piece(struct vfio_nesting *nest,
 					 struct vfio_nesting_group *only,
 					 const struct vfio_iommu_type1_cache_invalidate *inv,
 					 u32 first, u32 *num, bool *found)
 {
-	bool all = inv->target == VFIO_INVALIDATE_TARGET_ALL;
 	struct vfio_nesting_group *group;
-	int ret = 0;
+	int ret = 0, err;
 
 	list_for_each_entry(group, &nest->groups, next) {
 		struct vfio_nesting_binding *binding;
@@ -757,35 +800,27 @@ static int vfio_nesting_invalidate_piece(struct vfio_nesting *nest,
 
 		guard(rwsem_read)(&group->use);
 
-		xa_for_each_range(&group->bindings, pasid, binding,
-				  all ? 0 : inv->pasid,
-				  all ? ULONG_MAX : inv->pasid) {
-			struct iommu_user_data_array array = {
-				.type = group->info.invalidate_type,
-				.uptr = u64_to_user_ptr(inv->entry_uptr +
-						(u64)first * inv->entry_len),
-				.entry_len = inv->entry_len,
-				.entry_num = *num,
-			};
-			int err;
-
+		/* The way of almost every call: no walk */
+		if (inv->target == VFIO_INVALIDATE_TARGET_PASID) {
+			binding = xa_load(&group->bindings, inv->pasid);
+			if (!binding)
+				continue;
 			*found = true;
-			if (inv->format != group->info.format) {
-				*num = 0;
-				return -EOPNOTSUPP;
-			}
-			if (inv->entry_len < group->info.invalidate_len) {
-				*num = 0;
-				return -EINVAL;
-			}
+			err = vfio_nesting_invalidate_one(group, binding, inv,
+							  first, num);
+			ret = ret ?: err;
+			if (!*num)
+				return ret;
+			continue;
+		}
 
-			err = iommu_nested_invalidate(binding->domain, &array);
-			if (err) {
-				*num = min(*num, array.entry_num);
-				ret = ret ?: err;
-				if (!*num)
-					return ret;
-			}
+		xa_for_each(&group->bindings, pasid, binding) {
+			*found = true;
+			err = vfio_nesting_invalidate_one(group, binding, inv,
+							  first, num);
+			ret = ret ?: err;
+			if (!*num)
+				return ret;
 			if (fatal_signal_pending(current)) {
 				*num = 0;
 				return -EINTR;
@@ -820,7 +855,7 @@ static long vfio_nesting_cache_invalidate(struct vfio_nesting *nest,
 			return PTR_ERR(only);
 	}
 
-	do {
+	for (;;) {
 		u32 num = min_t(u32, inv.entry_num - done, VFIO_NESTING_PIECE);
 
 		ret = vfio_nesting_invalidate_piece(nest, only, &inv, done,
@@ -830,9 +865,17 @@ static long vfio_nesting_cache_invalidate(struct vfio_nesting *nest,
 			ret = -ENOENT;
 		else
 			done += num;
-	} while (!ret && done < inv.entry_num);
+		if (ret || done == inv.entry_num)
+			break;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		cond_resched();
+	}
 
-	if (put_user(done, &out->entry_num))
+	/* If all are done, that is what the user wrote there. */
+	if (done != inv.entry_num && put_user(done, &out->entry_num))
 		return -EFAULT;
 	return ret;
 }
