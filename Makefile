@@ -11,7 +11,7 @@ TESTS ?= *
 S := scripts
 
 # None of these is a file, and each script knows what is up to date.
-.PHONY: help demo test test-long proof check shell prepare qemu clean \
+.PHONY: help demo test test-long proof bench check shell prepare qemu clean \
 	distclean kernel-plain kernel-debug kernel-modules kernel-stock \
 	tools selftests packages fetch
 
@@ -26,6 +26,7 @@ help:
 	@echo '  make test-long     the suites that take longer as well'
 	@echo '  make check         style, sparse, documents, uAPI header, patches'
 	@echo '  make proof         the emulated hardware, judged by a newer kernel'
+	@echo '  make bench         what it costs, beside iommufd and without the series'
 	@echo '  make shell         a shell in the test guest'
 	@echo '                     (KERNEL=plain|debug|stock)'
 	@echo
@@ -86,6 +87,9 @@ test-long: packages
 
 proof: packages
 	@$(S)/proof
+
+bench: packages
+	@$(S)/bench
 
 check:
 	@$(S)/host-packages build check

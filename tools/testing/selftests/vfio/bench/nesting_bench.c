@@ -457,19 +457,15 @@ static int detach(void)
 	return vfio_ioctl(cdev, VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd);
 }
 
+static struct iommu_hwpt_invalidate hwpt_inval;
+
 static int hwpt_invalidate(void)
 {
-	struct iommu_hwpt_invalidate cmd = {
-		.size = sizeof(cmd),
-		.hwpt_id = nested,
-		.data_uptr = (uintptr_t)entries,
-		.data_type = IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
-		.entry_len = sizeof(entries[0]),
-		.entry_num = nr_entries,
-	};
-	int ret = vfio_ioctl(ifd, IOMMU_HWPT_INVALIDATE, &cmd);
+	int ret;
 
-	return ret ?: cmd.entry_num == nr_entries ? 0 : -EIO;
+	hwpt_inval.entry_num = nr_entries;
+	ret = vfio_ioctl(ifd, IOMMU_HWPT_INVALIDATE, &hwpt_inval);
+	return ret ?: hwpt_inval.entry_num == nr_entries ? 0 : -EIO;
 }
 
 static int open_cdev(void)
@@ -578,6 +574,13 @@ static void bench_iommufd(void)
 	show_ats("iommufd", &ptd);
 	measure("iommufd-replace", replace);
 	check_dma(&ptd, PTD_NO_PASID);
+	hwpt_inval = (struct iommu_hwpt_invalidate){
+		.size = sizeof(hwpt_inval),
+		.hwpt_id = nested,
+		.data_uptr = (uintptr_t)entries,
+		.data_type = IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
+		.entry_len = sizeof(entries[0]),
+	};
 	measure_batches("iommufd-inval", hwpt_invalidate);
 
 	must("attach", parent_attach());

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Tables from what nesting-bench printed in several boots.
+
+usage: report.py SERIES1 SERIES2 STOCK1 STOCK2 >tables
+
+Two boots each of the kernel with the series and of the one without.  Exit
+status 1 if a target is missed or two boots do not agree.
+"""
+
+import sys
+
+# The largest submission of the VT-d driver: half of its queue
+SUBMIT_MAX = 126
+# A call's code is laid out anew by the compiler where the series adds a case
+# to a switch or a test; what a call does must not cost more
+SLACK = 8
+
+PAIRS = (
+    ('Requests with a PASID (iommufd: without, it has no others)', (
+        ('bind + unbind', 'type1-pasid-cycle', 'iommufd-blocked-cycle'),
+        ('bind over a binding', 'type1-pasid-replace', 'iommufd-replace'),
+        ('invalidate 1', 'type1-pasid-inval-1', 'iommufd-inval-1'),
+        ('invalidate 16', 'type1-pasid-inval-16', 'iommufd-inval-16'),
+        ('invalidate 256', 'type1-pasid-inval-256', 'iommufd-inval-256'))),
+    ('Requests without PASID', (
+        ('bind + unbind', 'type1-rid-cycle', 'iommufd-cycle'),
+        ('bind over a binding', 'type1-rid-replace', 'iommufd-replace'),
+        ('invalidate 1', 'type1-rid-inval-1', 'iommufd-inval-1'),
+        ('invalidate 16', 'type1-rid-inval-16', 'iommufd-inval-16'),
+        ('invalidate 256', 'type1-rid-inval-256', 'iommufd-inval-256'))),
+)
+MAPS = (('4 KiB', 'map-1'), ('64 KiB', 'map-16'), ('2 MiB', 'map-512'))
+OURS_ALONE = (
+    ('alloc + attach + destroy', 'iommufd-replace'),
+    ('invalidate 1', 'iommufd-inval-1'),
+    ('invalidate 16', 'iommufd-inval-16'),
+    ('invalidate 256', 'iommufd-inval-256'),
+)
+
+
+class Missing(Exception):
+    pass
+
+
+class Run:
+    """The numbers of one boot, by key"""
+
+    def __init__(self, path):
+        self.text = open(path, encoding='ascii').read()
+        self.rows = {}
+        for line in self.text.splitlines():
+            words = line.split()
+            if words[0] == 'ats':
+                self.rows['ats ' + words[1]] = [int(words[2])]
+            else:
+                self.rows[words[0]] = [int(w) for w in words[1:]]
+
+    def __getitem__(self, key):
+        if key not in self.rows:
+            raise Missing(f'"{key}" was not measured')
+        return self.rows[key]
+
+
+class Report:
+    def __init__(self):
+        self.missed = 0
+
+    def verdict(self, ok, why):
+        if ok:
+            return 'OK'
+        self.missed += 1
+        return why
+
+    def batch(self, row, label):
+        """One wait for each submission that the queue has room for"""
+        return not label.startswith('invalidate') or \
+            row[2] <= -(-row[1] // SUBMIT_MAX)
+
+    def pairs(self, run):
+        head = f'{"":22}{"instructions":^22}{"descriptors":^15}' \
+               f'{"waits":^13}'
+        print(head.rstrip())
+        print(f'{"":22}{"type1":>7}{"iommufd":>8}{"ratio":>7}'
+              f'{"type1":>7}{"iommufd":>8}{"type1":>6}{"iommufd":>8}')
+        for title, rows in PAIRS:
+            print(title)
+            for label, ours, theirs in rows:
+                a, b = run[ours], run[theirs]
+                ok = all(x <= y for x, y in zip(a[:3], b[:3])) and \
+                    self.batch(a, label)
+                # device-TLB descriptors tell whether ATS was the same
+                if a[3] != b[3]:
+                    raise Missing(f'"{label}": device-TLB invalidations '
+                                  f'differ, {a[3]} and {b[3]}: ATS was not '
+                                  'the same')
+                print(f'  {label:20}{a[0]:7}{b[0]:8}{a[0] / b[0]:7.2f}'
+                      f'{a[1]:7}{b[1]:8}{a[2]:6}{b[2]:8}'
+                      f' {self.verdict(ok, "WORSE")}')
+
+    def maps(self, series, stock):
+        print(f'{"":22}{"instructions":^24}{"descriptors":^14}'
+              f'{"waits":^12}'.rstrip())
+        print(f'{"":22}{"series":>8}{"stock":>8}{"more":>6}'
+              f'{"series":>8}{"stock":>6}{"series":>8}{"stock":>6}')
+        for label, key in MAPS:
+            a, b = series[key], stock[key]
+            for op in ('map', 'unmap'):
+                x, y = series[f'{key}.{op}'][0], stock[f'{key}.{op}'][0]
+                # the counters are those of both together: unmap has them
+                n = (a[1], b[1], a[2], b[2]) if op == 'unmap' else None
+                ok = x <= y + SLACK and (not n or (n[0] == n[1] and
+                                                   n[2] == n[3]))
+                counts = f'{n[0]:8}{n[1]:6}{n[2]:8}{n[3]:6}' if n \
+                    else f'{"":28}'
+                name = f'{op.upper()}_DMA {label}'
+                print(f'  {name:20}{x:8}{y:8}{x - y:+6}{counts}'
+                      f' {self.verdict(ok, "WORSE")}')
+
+    def alone(self, series, stock):
+        print(f'{"":28}{"instructions":^18}{"descriptors":^15}'
+              f'{"waits":^14}'.rstrip())
+        print(f'{"":28}{"series":>8}{"stock":>8}{"series":>8}'
+              f'{"stock":>7}{"series":>8}{"stock":>7}')
+        for label, key in OURS_ALONE:
+            a, b = series[key], stock[key]
+            print(f'  {label:26}{a[0]:8}{b[0]:8}{a[1]:8}{b[1]:7}'
+                  f'{a[2]:8}{b[2]:7}')
+
+
+def agree(name, a, b):
+    if a.text == b.text:
+        return True
+    print(f'Two boots of the kernel {name} do not agree:')
+    for key in sorted(set(a.rows) | set(b.rows)):
+        x, y = a.rows.get(key), b.rows.get(key)
+        if x != y:
+            print(f'  {key}: {x} and {y}')
+    return False
+
+
+def main(argv):
+    if len(argv) != 5:
+        sys.exit(__doc__)
+    series, series2, stock, stock2 = (Run(p) for p in argv[1:])
+    same = [agree('with the series', series, series2),
+            agree('without the series', stock, stock2)]
+    if not all(same):
+        return 1
+    report = Report()
+    try:
+        print('Bind and invalidate: type1 beside iommufd, one kernel, one '
+              'device, ATS ' + ('on' if series['ats type1'][0] else 'off'))
+        print()
+        report.pairs(series)
+        print()
+        print('MAP_DMA, UNMAP_DMA of a type1v2 container: with the series '
+              'and without')
+        print()
+        report.maps(series, stock)
+        print()
+        print('For information: iommufd with the series (ATS stays on) and '
+              'without (ATS goes')
+        print('off with a nested attach: no device TLB, fewer descriptors)')
+        print()
+        report.alone(series, stock)
+    except Missing as e:
+        print(f'report.py: {e}')
+        return 1
+    print()
+    if report.missed:
+        print(f'{report.missed} rows miss their target.')
+    else:
+        print('Every target is met.')
+    return bool(report.missed)
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv))
