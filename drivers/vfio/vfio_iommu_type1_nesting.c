@@ -1095,8 +1095,10 @@ struct iommu_domain *vfio_nesting_group_add(struct vfio_nesting *nest,
 		goto err_free;
 	}
 
-	guard(mutex)(&nest->lock);
+	/* No guard(): the gotos above would jump into its scope. */
+	mutex_lock(&nest->lock);
 	list_add_tail(&group->next, &nest->groups);
+	mutex_unlock(&nest->lock);
 	return parent;
 
 err_free:

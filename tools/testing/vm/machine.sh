@@ -27,13 +27,23 @@ machine_x86_64()
 
 	have=$("$qemu" -device intel-iommu,help 2>/dev/null)
 	for p in "${vtd_props[@]}"; do
+		# hosts that cannot nest; ATS is served by x-nesting only
+		case $iommu:$p in
+		vtd-*:x-nesting=* | vtd-*:device-iotlb=*)	continue ;;
+		vtd-legacy:x-scalable-mode=*)			continue ;;
+		esac
 		! grep -qE "^ *${p%%=*}=" <<<"$have" || props+=,$p
 	done
 	machine=(-machine "q35,kernel-irqchip=split,hpet=off"
 		 -cpu max,la57=off
 		 # hotplug by the ports themselves, not by ACPI: surprise removal
-		 -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
-		 -device "intel-iommu$props${VTD_PROPS:+,$VTD_PROPS}")
+		 -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off)
+	case $iommu in
+	amd)	machine+=(-device amd-iommu,intremap=on) ;;
+	virtio)	machine+=(-device virtio-iommu-pci,bus=pcie.0,addr=1d.0) ;;
+	vtd*)	machine+=(-device "intel-iommu$props${VTD_PROPS:+,$VTD_PROPS}") ;;
+	*)	die "--iommu $iommu: vtd, vtd-flat, vtd-legacy, amd or virtio" ;;
+	esac
 	have=$("$qemu" -device help 2>/dev/null)
 	for ((i = 0; i <= testdevs; i++)); do
 		machine+=(-device "pcie-root-port,id=rp$i,bus=pcie.0,chassis=$((i + 1)),slot=$((i + 1)),addr=$((i + 4)).0")

@@ -23,6 +23,8 @@ usage()
 	                     or the path of a bzImage
 	  --add SRC[:DST]    copy a file or directory into the guest; a file
 	                     goes to /bin, a directory to /
+	  --iommu KIND       vtd (default): nests; vtd-flat: scalable mode
+	                     without nesting; vtd-legacy; amd; virtio
 	  --append WORDS     more words for the kernel's command line
 	  --known REGEX      lines of the kernel's log that are no complaint: a
 	                     defect of an unmodified kernel
@@ -52,12 +54,13 @@ fail()
 }
 
 arch=x86_64 kernel=plain memory=1G cpus=2 limit=120 console='' shell='' print=''
-append='' adds=() extra=() known=()
+append='' adds=() extra=() iommu=vtd known=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--arch)		arch=$2; shift 2 ;;
 	--kernel)	kernel=$2; shift 2 ;;
 	--add)		adds+=("$2"); shift 2 ;;
+	--iommu)	iommu=$2; shift 2 ;;
 	--append)	append+=" $2"; shift 2 ;;
 	--known)	known+=("$2"); shift 2 ;;
 	--qemu-arg)	extra+=("$2"); shift 2 ;;

@@ -24,7 +24,8 @@ FIXTURE_SETUP(absent)
 		SKIP(return, "no device is bound to vfio-pci");
 
 	test_ok(vfio_container_open(&c));
-	if (!vfio_container_attach(&c, VFIO_TYPE1_NESTING_IOMMU, test_bdf[0]))
+	if (vfio_container_attach(&c, VFIO_TYPE1_NESTING_IOMMU,
+				  test_bdf[0]) >= 0)
 		SKIP(return, "this IOMMU can nest");
 	vfio_container_close(&c);
 	test_ok(vfio_container_open(&self->c));
