@@ -102,7 +102,7 @@ struct nest {
 	unsigned int sid;
 };
 
-#define TEST_MEM	(16 * SZ_2M)
+#define TEST_MEM	(4 * SZ_2M)
 #define TEST_LEN	(4 * SZ_4K)
 /* Where the tables put source and destination; neither is in stage 2 */
 #define TEST_SRC	0x7e0000000000ull

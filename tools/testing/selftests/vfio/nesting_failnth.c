@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Each allocation of each operation fails once.  The operation says so and
+ * changes nothing: what was bound translates, what was not is refused, and
+ * the next attempt works.
+ */
+#include <fcntl.h>
+
+#include "nest_test.h"
+
+#define PASID	1
+/* More than any operation here allocates */
+#define MAX_NTH	400
+
+static int fail_fd = -1;
+
+static void fault_attr(const char *attr, const char *file, const char *val)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", attr, file);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return;
+	/* Not every kernel has every one */
+	if (write(fd, val, strlen(val)) < 0)
+		fprintf(stderr, "# %s: %s\n", path, strerror(errno));
+	close(fd);
+}
+
+/* Of this thread only, with allocations that may sleep, and quietly */
+static bool fail_setup(void)
+{
+	fault_attr("failslab", "ignore-gfp-wait", "N");
+	fault_attr("fail_page_alloc", "ignore-gfp-wait", "N");
+	fault_attr("fail_page_alloc", "min-order", "0");
+	fault_attr("failslab", "verbose", "0");
+	fault_attr("fail_page_alloc", "verbose", "0");
+	fault_attr("fail_usercopy", "verbose", "0");
+	fail_fd = open("/proc/thread-self/fail-nth", O_RDWR);
+	return fail_fd >= 0;
+}
+
+static void fail_arm(int nth)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d", nth);
+
+	if (pwrite(fail_fd, text, len, 0) != len)
+		abort();
+}
+
+/*
+ * Whether the failure happened.  Copies to and from the user count as well:
+ * those made here may be the one that fails.
+ */
+static bool fail_disarm(void)
+{
+	char text[16] = "";
+
+	if (pread(fail_fd, text, sizeof(text) - 1, 0) <= 0)
+		return false;
+	if (atoi(text) == 0)
+		return true;
+	while (pwrite(fail_fd, "0", 1, 0) != 1)
+		;
+	return false;
+}
+
+FIXTURE(nesting_failnth)
+{
+	struct nest n;
+	struct space a;
+	struct space b;
+};
+
+FIXTURE_SETUP(nesting_failnth)
+{
+	struct nest *n = &self->n;
+
+	if (!fail_setup())
+		SKIP(return, "no fault injection in this kernel");
+	nest_setup_ptd(_metadata, n, 0);
+	if (_metadata->exit_code)
+		return;
+	space_init(_metadata, n, &self->a, 0xa1);
+	space_init(_metadata, n, &self->b, 0xb2);
+}
+
+FIXTURE_TEARDOWN(nesting_failnth)
+{
+}
+
+/* Of @ret: an injected failure is ENOMEM, or EFAULT where user memory is read */
+#define check_failed(ret)						\
+	EXPECT_TRUE((ret) == -ENOMEM || (ret) == -EFAULT) {		\
+		TH_LOG("errno %d", -(ret));				\
+	}
+
+/* How often the caller's loop has to go on */
+#define for_each_failure(nth, failed)					\
+	for (nth = 1, failed = true; failed && nth < MAX_NTH; nth++)
+
+static void bindings_are(struct __test_metadata *_metadata, struct nest *n,
+			 u32 nr)
+{
+	nest_read_info(_metadata, n);
+	EXPECT_EQ(nr, n->info.cap.nr_bindings);
+}
+
+FIXTURE(failnth_bind)
+{
+	FIXTURE_DATA(nesting_failnth) f;
+};
+
+FIXTURE_VARIANT(failnth_bind)
+{
+	bool rid;
+	bool replace;
+};
+
+FIXTURE_VARIANT_ADD(failnth_bind, pasid)
+{
+};
+
+FIXTURE_VARIANT_ADD(failnth_bind, pasid_replace)
+{
+	.replace = true,
+};
+
+FIXTURE_VARIANT_ADD(failnth_bind, rid)
+{
+	.rid = true,
+};
+
+FIXTURE_VARIANT_ADD(failnth_bind, rid_replace)
+{
+	.rid = true,
+	.replace = true,
+};
+
+FIXTURE_SETUP(failnth_bind)
+{
+	nesting_failnth_setup(_metadata, &self->f, NULL);
+}
+
+FIXTURE_TEARDOWN(failnth_bind)
+{
+}
+
+TEST_F_TIMEOUT(failnth_bind, bind, 240)
+{
+	struct nest *n = &self->f.n;
+	struct space *a = &self->f.a, *b = &self->f.b;
+	int nth, ret, failures = 0;
+	bool failed;
+	u32 pasid;
+
+	for_each_failure(nth, failed) {
+		/* Each time in another page of the PASID table */
+		pasid = variant->rid ? NEST_RID : nth * 64;
+		if (variant->replace)
+			test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, pasid,
+					  &a->t));
+		fail_arm(nth);
+		ret = nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &b->t);
+		failed = fail_disarm();
+
+		if (!ret) {
+			/* It could do without, or nothing failed */
+			dma_copies(_metadata, n, &n->ptd, pasid, b);
+			test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, pasid));
+			continue;
+		}
+		ASSERT_TRUE(failed);
+		check_failed(ret);
+		failures++;
+		bindings_are(_metadata, n, variant->replace);
+		if (variant->replace) {
+			dma_copies(_metadata, n, &n->ptd, pasid, a);
+			test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, pasid));
+		} else {
+			dma_refused(_metadata, &n->ptd, pasid);
+			dma_stage2(_metadata, n, &n->ptd, a, true);
+		}
+	}
+	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
+	EXPECT_LT(2, failures);
+	bindings_are(_metadata, n, 0);
+}
+
+/* What takes a binding away may not need memory that is not there */
+TEST_F_TIMEOUT(failnth_bind, unbind, 240)
+{
+	struct nest *n = &self->f.n;
+	struct space *a = &self->f.a;
+	u32 pasid = variant->rid ? NEST_RID : PASID;
+	int nth, ret;
+	bool failed;
+
+	for_each_failure(nth, failed) {
+		test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &a->t));
+		fail_arm(nth);
+		/* The other two variants: block */
+		if (variant->replace)
+			ret = nest_block(&n->c, NEST_ALL_GROUPS, pasid);
+		else
+			ret = nest_unbind(&n->c, NEST_ALL_GROUPS, pasid);
+		failed = fail_disarm();
+		if (ret) {
+			ASSERT_TRUE(failed);
+			check_failed(ret);
+			dma_copies(_metadata, n, &n->ptd, pasid, a);
+			test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, pasid));
+		}
+		dma_refused(_metadata, &n->ptd, pasid);
+		bindings_are(_metadata, n, 0);
+		if (variant->rid && variant->replace && !ret)
+			test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, pasid));
+		dma_stage2(_metadata, n, &n->ptd, a, true);
+	}
+	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
+}
+
+/* Both groups or none */
+TEST_F_TIMEOUT(failnth_bind, bind_groups, 240)
+{
+	struct nest *n = &self->f.n;
+	struct space *a = &self->f.a, *b = &self->f.b;
+	struct vfio_device d2;
+	bool failed, replace = variant->replace;
+	struct ptd ptd2;
+	int nth, ret;
+	u32 pasid;
+
+	if (test_nr < 2)
+		SKIP(return, "needs two devices");
+	nest_add_device(_metadata, n, &d2, &ptd2, 1);
+	for_each_failure(nth, failed) {
+		pasid = variant->rid ? NEST_RID : nth * 64;
+		if (replace)
+			test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, pasid,
+					  &a->t));
+		fail_arm(nth);
+		ret = nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &b->t);
+		failed = fail_disarm();
+		if (ret)
+			check_failed(ret);
+		if (!ret || replace) {
+			dma_copies(_metadata, n, &n->ptd, pasid, ret ? a : b);
+			dma_copies(_metadata, n, &ptd2, pasid, ret ? a : b);
+			bindings_are(_metadata, n, 2);
+			test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, pasid));
+		} else {
+			dma_refused(_metadata, &n->ptd, pasid);
+			dma_refused(_metadata, &ptd2, pasid);
+			bindings_are(_metadata, n, 0);
+		}
+	}
+	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
+}
+
+FIXTURE(failnth_inval)
+{
+	FIXTURE_DATA(nesting_failnth) f;
+};
+
+FIXTURE_VARIANT(failnth_inval)
+{
+	u32 nr;
+};
+
+FIXTURE_VARIANT_ADD(failnth_inval, entries_1)
+{
+	.nr = 1,
+};
+
+FIXTURE_VARIANT_ADD(failnth_inval, entries_64)
+{
+	.nr = 64,
+};
+
+FIXTURE_SETUP(failnth_inval)
+{
+	nesting_failnth_setup(_metadata, &self->f, NULL);
+}
+
+FIXTURE_TEARDOWN(failnth_inval)
+{
+}
+
+TEST_F_TIMEOUT(failnth_inval, invalidate, 240)
+{
+	struct nest *n = &self->f.n;
+	struct space *a = &self->f.a;
+	union s1_inv_entry e[64];
+	int nth, ret;
+	bool failed;
+	u32 done, i;
+
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &a->t));
+	for (i = 0; i < variant->nr; i++)
+		n->ops->inv_entry(&e[i], TEST_SRC + i * SZ_4K, 1);
+	for_each_failure(nth, failed) {
+		dma_copies(_metadata, n, &n->ptd, PASID, a);
+		test_ok(s1_unmap(&a->t, TEST_SRC));
+		fail_arm(nth);
+		ret = nest_inval(&n->c, NEST_ALL_GROUPS,
+				 VFIO_INVALIDATE_TARGET_PASID, PASID, n->ops,
+				 e, variant->nr, &done);
+		failed = fail_disarm();
+		if (ret) {
+			ASSERT_TRUE(failed);
+			check_failed(ret);
+		} else {
+			EXPECT_EQ(variant->nr, done);
+		}
+		/* What is said to be done is done */
+		if (!ret || (done && done < variant->nr))
+			dma_refused(_metadata, &n->ptd, PASID);
+		test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, PASID, &a->t,
+					 TEST_SRC, 1));
+		dma_refused(_metadata, &n->ptd, PASID);
+		test_ok(s1_map(&a->t, TEST_SRC, a->src, SZ_4K, SZ_4K,
+			       S1_READ | S1_USER));
+	}
+	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
+}
+
+TEST_F_TIMEOUT(nesting_failnth, pasid_alloc, 120)
+{
+	struct nest *n = &self->n;
+	int nth, ret, failures = 0;
+	bool failed;
+
+	for_each_failure(nth, failed) {
+		fail_arm(nth);
+		ret = nest_pasid_alloc(&n->c, 0x77, 0x77);
+		failed = fail_disarm();
+		if (ret < 0) {
+			ASSERT_TRUE(failed);
+			check_failed(ret);
+			failures++;
+			nest_read_info(_metadata, n);
+			EXPECT_EQ(0, n->info.cap.pasid_used);
+			/* It is still there to be had */
+			ret = nest_pasid_alloc(&n->c, 0x77, 0x77);
+		}
+		EXPECT_EQ(0x77, ret);
+		fail_arm(nth);
+		ret = nest_pasid_free(&n->c, 0x77, 0x77);
+		fail_disarm();
+		if (ret)
+			test_ok(nest_pasid_free(&n->c, 0x77, 0x77));
+	}
+	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
+	EXPECT_LT(0, failures);
+}
+
+/* The first group of a container, and another one in it */
+TEST_F_TIMEOUT(nesting_failnth, attach, 240)
+{
+	int nth, ret, fd, failures = 0;
+	struct nest *n = &self->n;
+	struct vfio_container c;
+	bool failed;
+
+	vfio_device_close(&n->d);
+	vfio_container_close(&n->c);
+	fd = vfio_group_open(test_bdf[0], NULL);
+	ASSERT_LE(0, fd);
+	for_each_failure(nth, failed) {
+		test_ok(vfio_container_open(&c));
+		test_ok(vfio_group_set_container(fd, &c));
+		fail_arm(nth);
+		ret = vfio_container_set_type(&c, VFIO_TYPE1_NESTING_IOMMU);
+		failed = fail_disarm();
+		if (ret) {
+			ASSERT_TRUE(failed);
+			check_failed(ret);
+			failures++;
+			test_ok(vfio_container_set_type(&c,
+							VFIO_TYPE1_NESTING_IOMMU));
+		}
+		test_ok(nest_bind(&c, NEST_ALL_GROUPS, PASID, &self->a.t));
+		test_ok(vfio_group_unset_container(fd));
+		vfio_container_close(&c);
+	}
+	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
+	EXPECT_LT(2, failures);
+}
+
+/* The end comes, with memory or without */
+TEST_F_TIMEOUT(nesting_failnth, close, 240)
+{
+	struct nest *n = &self->n;
+	void *mem = n->g.va;
+	bool failed;
+	int nth;
+
+	for_each_failure(nth, failed) {
+		test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->a.t));
+		test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, NEST_RID,
+				  &self->a.t));
+		dma_copies(_metadata, n, &n->ptd, PASID, &self->a);
+		/* The last one to go is the group: that ends the bindings */
+		vfio_device_close(&n->d);
+		imon_close(&n->mon);
+		close(n->c.fd);
+		fail_arm(nth);
+		close(n->c.groups[0].fd);
+		failed = fail_disarm();
+
+		memset(n, 0, sizeof(*n));
+		n->mem = mem;
+		nest_setup_ptd(_metadata, n, 0);
+		bindings_are(_metadata, n, 0);
+		dma_refused(_metadata, &n->ptd, PASID);
+		dma_refused(_metadata, &n->ptd, NEST_RID);
+		space_init(_metadata, n, &self->a, 0xa1);
+		dma_stage2(_metadata, n, &n->ptd, &self->a, true);
+	}
+	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
+}
+
+VFIO_TEST_MAIN
