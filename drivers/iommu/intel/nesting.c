@@ -200,6 +200,22 @@ int nested_parse(const struct iommu_hwpt_vtd_s1_invalidate *entry,
 	return 0;
 }
 
+/*
+ * iommu_copy_struct_from_user_array() refuses entries that are longer than
+ * what is known here; with zeros behind it they mean the same.
+ */
+static int nested_copy_entry(struct iommu_hwpt_vtd_s1_invalidate *entry,
+			     const struct iommu_user_data_array *array,
+			     u32 index)
+{
+	if (array->entry_len < sizeof(*entry))
+		return -EINVAL;
+
+	return copy_struct_from_user(entry, sizeof(*entry),
+				     array->uptr + array->entry_len * index,
+				     array->entry_len);
+}
+
 /**
  * intel_nested_cache_invalidate_user() - Invalidate for the owner of stage 1
  * @domain: a nested domain
@@ -212,8 +228,9 @@ int nested_parse(const struct iommu_hwpt_vtd_s1_invalidate *entry,
  *
  * Context: may sleep; takes @domain->cache_lock.
  * Return: 0; -EINVAL for a type, an address that is not aligned, no page or a
- * range that wraps; -EOPNOTSUPP for an unknown flag; -EFAULT; -ENOMEM; -EINTR
- * if the caller is being killed; -EIO if the hardware refused or timed out.
+ * range that wraps; -E2BIG for more than is known here; -EOPNOTSUPP for an
+ * unknown flag; -EFAULT; -ENOMEM; -EINTR if the caller is being killed; -EIO
+ * if the hardware refused or timed out.
  */
 int intel_nested_cache_invalidate_user(struct iommu_domain *domain,
 				       struct iommu_user_data_array *array)
@@ -252,9 +269,7 @@ int intel_nested_cache_invalidate_user(struct iommu_domain *domain,
 	}
 
 	for (index = 0; index < array->entry_num; index++) {
-		ret = iommu_copy_struct_from_user_array(&entry, array,
-							IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
-							index, __reserved);
+		ret = nested_copy_entry(&entry, array, index);
 		if (!ret)
 			ret = nested_parse(&entry, &batch.inv[batch.nr_inv]);
 		if (ret)
