@@ -375,6 +375,7 @@ static void ptd_acc_dma(PTDQueue *q, AddressSpace *as, hwaddr addr)
         smp_wmb();
         ret = address_space_write(as, addr, attrs, q->acc_buf,
                                   offsetof(struct ptd_record, status));
+        /* The status is last */
         smp_wmb();
         if (ret == MEMTX_OK) {
             address_space_stl_le(as,
@@ -755,7 +756,9 @@ static bool ptd_step_second(PTDQueue *q)
         return progress;
     }
     if (ptd_op_access(q, ACC_READ, dst, q->buf2, q->piece, &progress)) {
-        for (i = 0; i < q->piece && q->buf[i] == q->buf2[i]; i++) {
+        i = 0;
+        while (i < q->piece && q->buf[i] == q->buf2[i]) {
+            i++;
         }
         if (i < q->piece) {
             q->done += i;
