@@ -217,6 +217,7 @@ typedef struct VTDStrict {
     VTDSRecent recent[VTDS_RECENT];
     unsigned recent_next;
     bool running;               /* the queue; guards against recursion */
+    QEMUBH *bh;                 /* runs the queue with x-async-queue=on */
     bool timed_out;             /* a device-TLB invalidation got no answer */
     uint16_t timed_out_sid;
     Error *migration_blocker;
@@ -1866,9 +1867,15 @@ static int run_one(VTDStrict *v, unsigned *type)
  * behind one that is never answered is aborted, and ITE stops the queue with
  * the head behind that wait.
  */
-void vtd_strict_run_queue(IntelIOMMUState *s)
+static bool queue_has_work(IntelIOMMUState *s)
 {
-    VTDStrict *v = s->strict;
+    return s->qi_enabled && s->iq_head != s->iq_tail &&
+           !(reg32(s, DMAR_FSTS_REG) & (VTDS_FSTS_IQE | VTDS_FSTS_ITE));
+}
+
+static void run_queue(VTDStrict *v, unsigned max)
+{
+    IntelIOMMUState *s = v->s;
     unsigned shift = s->iq_dw ? 5 : 4, type = 0;
     int err = 0;
 
@@ -1877,8 +1884,7 @@ void vtd_strict_run_queue(IntelIOMMUState *s)
     }
     v->running = true;
     RCU_READ_LOCK_GUARD();
-    while (s->qi_enabled && s->iq_head != s->iq_tail &&
-           !(reg32(s, DMAR_FSTS_REG) & (VTDS_FSTS_IQE | VTDS_FSTS_ITE))) {
+    for (; max && queue_has_work(s); max--) {
         err = s->iq_tail >= s->iq_size ? VTDS_IQEI_TAIL : run_one(v, &type);
         if (err) {
             queue_error(s, VTDS_FSTS_IQE, err);
@@ -1895,6 +1901,26 @@ void vtd_strict_run_queue(IntelIOMMUState *s)
         }
     }
     v->running = false;
+}
+
+/* One descriptor, and then everything else that waits for the main loop */
+static void run_queue_bh(void *opaque)
+{
+    VTDStrict *v = opaque;
+
+    run_queue(v, 1);
+    if (queue_has_work(v->s)) {
+        qemu_bh_schedule(v->bh);
+    }
+}
+
+void vtd_strict_run_queue(IntelIOMMUState *s)
+{
+    if (s->async_queue) {
+        qemu_bh_schedule(s->strict->bh);
+    } else {
+        run_queue(s->strict, UINT_MAX);
+    }
 }
 
 uint64_t vtd_strict_ccmd(IntelIOMMUState *s, uint64_t val)
@@ -2012,6 +2038,7 @@ void vtd_strict_reset(IntelIOMMUState *s)
     memset(v->recent, 0, sizeof(v->recent));
     v->recent_next = 0;
     v->timed_out = false;
+    qemu_bh_cancel(v->bh);
     iommu_mon_set_modes((s->strict_caches ? IOMMU_MON_MODE_STRICT : 0) |
                         IOMMU_MON_MODE_NESTING |
                         (x86->dt_supported ? IOMMU_MON_MODE_ATS : 0));
@@ -2055,6 +2082,7 @@ bool vtd_strict_realize(IntelIOMMUState *s, PCIBus *bus, Error **errp)
                                      g_free);
     v->tlb = g_hash_table_new_full(key_hash, key_equal, g_free, g_free);
     v->psc = g_hash_table_new_full(key_hash, key_equal, g_free, g_free);
+    v->bh = qemu_bh_new(run_queue_bh, v);
     s->strict = v;
     error_setg(&v->migration_blocker,
                "intel-iommu with x-nesting=on cannot be migrated");
