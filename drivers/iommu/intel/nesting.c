@@ -71,19 +71,24 @@ static struct qi_desc *nested_next_desc(struct nested_batch *batch,
 }
 
 /* 6.5.2.4: PASID-based IOTLB invalidation; AM is at most MAMV, 11.4.2 */
-static int nested_add_piotlb(struct nested_batch *batch, struct cache_tag *tag,
-			     struct nested_inv *inv)
+static int nested_add_piotlb(struct nested_batch *batch, struct cache_tag *tag)
 {
-	bool all = inv->order > cap_max_amask_val(tag->iommu->cap);
-	struct qi_desc *desc;
-	int ret;
+	u8 max_order = cap_max_amask_val(tag->iommu->cap);
+	unsigned int i;
 
-	desc = nested_next_desc(batch, tag->iommu, &ret);
-	if (!desc)
-		return ret;
+	for (i = 0; i < batch->nr_inv; i++) {
+		struct nested_inv *inv = &batch->inv[i];
+		bool all = inv->order > max_order;
+		struct qi_desc *desc;
+		int ret;
 
-	qi_desc_piotlb(tag->domain_id, tag->pasid, all ? 0 : inv->addr,
-		       all ? -1 : BIT_ULL(inv->order), inv->leaf, desc);
+		desc = nested_next_desc(batch, tag->iommu, &ret);
+		if (!desc)
+			return ret;
+
+		qi_desc_piotlb(tag->domain_id, tag->pasid, all ? 0 : inv->addr,
+			       all ? -1 : BIT_ULL(inv->order), inv->leaf, desc);
+	}
 	return 0;
 }
 
@@ -101,23 +106,42 @@ static void nested_desc_devtlb(struct device_domain_info *info, ioasid_t pasid,
 					addr, order, desc);
 }
 
-static int nested_add_devtlb(struct nested_batch *batch, struct cache_tag *tag,
-			     struct nested_inv *inv)
+/*
+ * As above, for each entry.  Only the range differs between them, and but for
+ * the place of the S bit it is the same with PASID as without: the lowest
+ * clear bit of the address tells the size.
+ */
+static int nested_add_devtlb(struct nested_batch *batch, struct cache_tag *tag)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(tag->dev);
 	unsigned int times = info->dtlb_extra_inval ? 2 : 1;
-	struct qi_desc *desc;
-	int ret;
+	u64 size_bit = tag->pasid == IOMMU_NO_PASID ? QI_DEV_IOTLB_SIZE :
+						      QI_DEV_EIOTLB_SIZE;
+	struct qi_desc one_page = {};
+	unsigned int i, n;
 
 	if (!intel_devtlb_reachable(info))
 		return 0;
 
-	while (times--) {
-		desc = nested_next_desc(batch, tag->iommu, &ret);
-		if (!desc)
-			return ret;
-		nested_desc_devtlb(info, tag->pasid, inv->addr, inv->order,
-				   desc);
+	nested_desc_devtlb(info, tag->pasid, 0, 0, &one_page);
+	for (i = 0; i < batch->nr_inv; i++) {
+		struct nested_inv *inv = &batch->inv[i];
+		u64 range = inv->addr;
+
+		if (inv->order)
+			range |= size_bit |
+				 ((BIT_ULL(VTD_PAGE_SHIFT + inv->order - 1) - 1) &
+				  VTD_PAGE_MASK);
+		for (n = 0; n < times; n++) {
+			struct qi_desc *desc;
+			int ret;
+
+			desc = nested_next_desc(batch, tag->iommu, &ret);
+			if (!desc)
+				return ret;
+			desc->qw0 = one_page.qw0;
+			desc->qw1 = range;
+		}
 	}
 	return 0;
 }
@@ -126,22 +150,17 @@ static int nested_add_tags(struct dmar_domain *domain,
 			   struct nested_batch *batch, enum cache_tag_type type)
 {
 	struct cache_tag *tag;
-	unsigned int i;
 	int ret;
 
 	list_for_each_entry(tag, &domain->cache_tags, node) {
 		if (tag->type != type)
 			continue;
-		for (i = 0; i < batch->nr_inv; i++) {
-			if (type == CACHE_TAG_IOTLB)
-				ret = nested_add_piotlb(batch, tag,
-							&batch->inv[i]);
-			else
-				ret = nested_add_devtlb(batch, tag,
-							&batch->inv[i]);
-			if (ret)
-				return ret;
-		}
+		if (type == CACHE_TAG_IOTLB)
+			ret = nested_add_piotlb(batch, tag);
+		else
+			ret = nested_add_devtlb(batch, tag);
+		if (ret)
+			return ret;
 	}
 	return 0;
 }
