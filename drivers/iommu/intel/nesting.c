@@ -28,6 +28,8 @@
 #define NESTED_BATCH		(QI_LENGTH / 2 - 2)
 /* A call with this many entries needs no memory but the stack. */
 #define NESTED_SMALL		4
+/* How often a submission is tried that a time-out aborts */
+#define NESTED_TRIES		9
 
 struct nested_batch {
 	struct nested_inv	*inv;
@@ -41,13 +43,18 @@ struct nested_batch {
 
 static int nested_submit(struct nested_batch *batch)
 {
+	unsigned int tries = NESTED_TRIES;
 	int ret;
 
 	if (!batch->nr_desc)
 		return 0;
 
-	ret = qi_submit_sync(batch->iommu, batch->desc, batch->nr_desc,
-			     QI_OPT_BOUNDED);
+	/* A time-out that another device caused aborts this wait as well. */
+	do {
+		ret = qi_submit_sync(batch->iommu, batch->desc, batch->nr_desc,
+				     QI_OPT_NO_RETRY);
+	} while (ret == -EAGAIN && --tries);
+
 	batch->nr_desc = 0;
 	return ret;
 }
@@ -120,7 +127,9 @@ static int nested_add_devtlb(struct nested_batch *batch, struct cache_tag *tag)
 	struct qi_desc one_page = {};
 	unsigned int i, n;
 
-	if (!intel_devtlb_reachable(info))
+	/* A device that was pulled has no TLB, and its slot does not answer. */
+	if (!intel_devtlb_reachable(info) ||
+	    pci_dev_is_disconnected(to_pci_dev(tag->dev)))
 		return 0;
 
 	nested_desc_devtlb(info, tag->pasid, 0, 0, &one_page);
