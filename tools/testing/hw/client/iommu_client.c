@@ -73,34 +73,24 @@ struct client {
 	u32 tag;
 };
 
-#define check(c, cond)							\
-	do {								\
-		if (!(cond)) {						\
-			seq_printf((c)->m, "# line %d: not true: %s\n",	\
-				   __LINE__, #cond);			\
-			return -EIO;					\
-		}							\
-	} while (0)
+static bool client_true(struct client *c, bool ok, int line, const char *what)
+{
+	if (!ok)
+		seq_printf(c->m, "# line %d: not true: %s\n", line, what);
+	return ok;
+}
 
-#define check_eq(c, a, b)						\
-	do {								\
-		u64 _a = (a), _b = (b);					\
-									\
-		if (_a != _b) {						\
-			seq_printf((c)->m,				\
-				   "# line %d: %s is %#llx, not %#llx\n", \
-				   __LINE__, #a, _a, _b);		\
-			return -EIO;					\
-		}							\
-	} while (0)
+static bool client_equal(struct client *c, u64 a, u64 b, int line,
+			 const char *what)
+{
+	if (a != b)
+		seq_printf(c->m, "# line %d: %s is %#llx, not %#llx\n", line,
+			   what, a, b);
+	return a == b;
+}
 
-#define try(expr)							\
-	do {								\
-		int _ret = (expr);					\
-									\
-		if (_ret)						\
-			return _ret;					\
-	} while (0)
+#define is_true(c, cond)	client_true(c, cond, __LINE__, #cond)
+#define is_equal(c, a, b)	client_equal(c, a, b, __LINE__, #a)
 
 /* The device */
 
@@ -153,7 +143,8 @@ static int client_wait(struct client *c, int q, u32 tag, struct ptd_record *r)
 	for (i = 0; i < sizeof(*r) / 8; i++)
 		w[i] = readq(page + PTD_Q_CPL + 8 * i);
 	writel(1, page + PTD_Q_CPL_POP);
-	check_eq(c, r->tag, tag);
+	if (!is_equal(c, r->tag, tag))
+		return -EIO;
 	return 0;
 }
 
@@ -249,7 +240,8 @@ static int client_map(struct client *c, struct iommu_domain *domain,
 			continue;
 		ret = iommu_map(domain, iova, virt_to_phys(page), PAGE_SIZE,
 				IOMMU_READ | IOMMU_WRITE, GFP_KERNEL);
-		check_eq(c, -ret, 0);
+		if (!is_equal(c, -ret, 0))
+			return -EIO;
 		c->maps[i].domain = domain;
 		c->maps[i].iova = iova;
 		return 0;
@@ -265,7 +257,9 @@ static int client_unmap(struct client *c, struct iommu_domain *domain,
 	for (i = 0; i < CLIENT_PAGES; i++) {
 		if (c->maps[i].domain != domain || c->maps[i].iova != iova)
 			continue;
-		check_eq(c, iommu_unmap(domain, iova, PAGE_SIZE), PAGE_SIZE);
+		if (!is_equal(c, iommu_unmap(domain, iova, PAGE_SIZE),
+			      PAGE_SIZE))
+			return -EIO;
 		c->maps[i].domain = NULL;
 		return 0;
 	}
@@ -309,7 +303,8 @@ static int client_attach(struct client *c, struct iommu_domain *domain,
 			continue;
 		ret = iommu_attach_device_pasid(domain, &c->pdev->dev, pasid,
 						&b->handle);
-		check_eq(c, -ret, 0);
+		if (!is_equal(c, -ret, 0))
+			return -EIO;
 		b->domain = domain;
 		b->pasid = pasid;
 		return 0;
@@ -370,14 +365,18 @@ struct client_space {
 static int client_space(struct client *c, struct client_space *s,
 			struct iommu_domain *domain, u32 pasid, u8 seed)
 {
-	check(c, domain);
+	if (!is_true(c, domain))
+		return -EIO;
 	s->domain = domain;
 	s->pasid = pasid;
 	s->src = client_page(c, seed);
 	s->dst = client_page(c, 0);
-	check(c, s->src && s->dst);
-	try(client_map(c, domain, IOVA_N(0), s->src));
-	try(client_map(c, domain, IOVA_N(1), s->dst));
+	if (!is_true(c, s->src && s->dst))
+		return -EIO;
+	if (client_map(c, domain, IOVA_N(0), s->src))
+		return -EIO;
+	if (client_map(c, domain, IOVA_N(1), s->dst))
+		return -EIO;
 	return client_attach(c, domain, pasid);
 }
 
@@ -387,10 +386,14 @@ static int client_runs(struct client *c, struct client_space *s, u8 seed)
 	struct ptd_record r;
 
 	memset(s->dst, 0xff, PAGE_SIZE);
-	try(client_copy(c, s->pasid, 0, IOVA_N(0), IOVA_N(1), &r));
-	check_eq(c, r.status, PTD_ST_OK);
-	check_eq(c, r.done, PAGE_SIZE);
-	check(c, client_holds(s->dst, seed));
+	if (client_copy(c, s->pasid, 0, IOVA_N(0), IOVA_N(1), &r))
+		return -EIO;
+	if (!is_equal(c, r.status, PTD_ST_OK))
+		return -EIO;
+	if (!is_equal(c, r.done, PAGE_SIZE))
+		return -EIO;
+	if (!is_true(c, client_holds(s->dst, seed)))
+		return -EIO;
 	return 0;
 }
 
@@ -408,11 +411,15 @@ static int client_refused(struct client *c, u32 pasid, u64 iova)
 	};
 	struct ptd_record r;
 
-	try(client_do(c, &d, &r));
-	check_eq(c, r.status, PTD_ST_WRITE_FAULT);
-	check_eq(c, r.fault_addr, iova);
+	if (client_do(c, &d, &r))
+		return -EIO;
+	if (!is_equal(c, r.status, PTD_ST_WRITE_FAULT))
+		return -EIO;
+	if (!is_equal(c, r.fault_addr, iova))
+		return -EIO;
 	/* one access, one fault, and of the right PASID */
-	check_eq(c, client_faults(c, pasid), before + 1);
+	if (!is_equal(c, client_faults(c, pasid), before + 1))
+		return -EIO;
 	return 0;
 }
 
@@ -422,12 +429,18 @@ static int test_enables(struct client *c)
 {
 	u32 status = client_r32(c, PTD_STATUS);
 
-	check_eq(c, pci_max_pasids(c->pdev), 1 << 20);
-	check_eq(c, c->pdev->dev.iommu->max_pasids, 1 << 20);
-	check(c, pci_pasid_status(c->pdev) >= 0);
-	check(c, status & PTD_STATUS_PASID);
-	check(c, status & PTD_STATUS_ATS);
-	check(c, readq(c->mon + IMON_MODES) & IOMMU_MON_MODE_STRICT);
+	if (!is_equal(c, pci_max_pasids(c->pdev), 1 << 20))
+		return -EIO;
+	if (!is_equal(c, c->pdev->dev.iommu->max_pasids, 1 << 20))
+		return -EIO;
+	if (!is_true(c, pci_pasid_status(c->pdev) >= 0))
+		return -EIO;
+	if (!is_true(c, status & PTD_STATUS_PASID))
+		return -EIO;
+	if (!is_true(c, status & PTD_STATUS_ATS))
+		return -EIO;
+	if (!is_true(c, readq(c->mon + IMON_MODES) & IOMMU_MON_MODE_STRICT))
+		return -EIO;
 	return 0;
 }
 
@@ -442,16 +455,19 @@ static int test_no_pasid(struct client *c)
 	u8 *va;
 	int ret;
 
-	try(client_space(c, &s, client_domain(c), 1, 5));
+	if (client_space(c, &s, client_domain(c), 1, 5))
+		return -EIO;
 	va = dma_alloc_coherent(&c->pdev->dev, PAGE_SIZE, &dma, GFP_KERNEL);
-	check(c, va);
+	if (!is_true(c, va))
+		return -EIO;
 	memset(va, 0x3c, 64);
 	d.src = dma;
 	d.dst = dma + 64;
 	ret = client_do(c, &d, &r);
 	ok = !ret && r.status == PTD_ST_OK && va[127] == 0x3c;
 	dma_free_coherent(&c->pdev->dev, PAGE_SIZE, va, dma);
-	check(c, ok);
+	if (!is_true(c, ok))
+		return -EIO;
 	return client_runs(c, &s, 5);
 }
 
@@ -460,14 +476,19 @@ static int test_second_stage(struct client *c)
 	u64 iotlb, piotlb;
 	struct client_space s;
 
-	try(client_space(c, &s, client_domain(c), 1, 1));
-	try(client_runs(c, &s, 1));
+	if (client_space(c, &s, client_domain(c), 1, 1))
+		return -EIO;
+	if (client_runs(c, &s, 1))
+		return -EIO;
 	/* that it is the second stage shows in what an unmap sends */
 	iotlb = client_inv(c, IOMMU_MON_VTD_IOTLB);
 	piotlb = client_inv(c, IOMMU_MON_VTD_PIOTLB);
-	try(client_unmap(c, s.domain, IOVA_N(1)));
-	check(c, client_inv(c, IOMMU_MON_VTD_IOTLB) > iotlb);
-	check_eq(c, client_inv(c, IOMMU_MON_VTD_PIOTLB), piotlb);
+	if (client_unmap(c, s.domain, IOVA_N(1)))
+		return -EIO;
+	if (!is_true(c, client_inv(c, IOMMU_MON_VTD_IOTLB) > iotlb))
+		return -EIO;
+	if (!is_equal(c, client_inv(c, IOMMU_MON_VTD_PIOTLB), piotlb))
+		return -EIO;
 	return client_refused(c, 1, IOVA_N(1));
 }
 
@@ -476,13 +497,18 @@ static int test_first_stage(struct client *c)
 	u64 iotlb, piotlb;
 	struct client_space s;
 
-	try(client_space(c, &s, client_first_stage(c), 2, 2));
-	try(client_runs(c, &s, 2));
+	if (client_space(c, &s, client_first_stage(c), 2, 2))
+		return -EIO;
+	if (client_runs(c, &s, 2))
+		return -EIO;
 	iotlb = client_inv(c, IOMMU_MON_VTD_IOTLB);
 	piotlb = client_inv(c, IOMMU_MON_VTD_PIOTLB);
-	try(client_unmap(c, s.domain, IOVA_N(1)));
-	check(c, client_inv(c, IOMMU_MON_VTD_PIOTLB) > piotlb);
-	check_eq(c, client_inv(c, IOMMU_MON_VTD_IOTLB), iotlb);
+	if (client_unmap(c, s.domain, IOVA_N(1)))
+		return -EIO;
+	if (!is_true(c, client_inv(c, IOMMU_MON_VTD_PIOTLB) > piotlb))
+		return -EIO;
+	if (!is_equal(c, client_inv(c, IOMMU_MON_VTD_IOTLB), iotlb))
+		return -EIO;
 	return client_refused(c, 2, IOVA_N(1));
 }
 
@@ -492,19 +518,27 @@ static int test_isolation(struct client *c)
 	struct client_space s[3];
 	int i, j;
 
-	try(client_space(c, &s[0], client_domain(c), 1, 11));
-	try(client_space(c, &s[1], client_domain(c), 2, 22));
-	try(client_space(c, &s[2], client_first_stage(c), 3, 33));
+	if (client_space(c, &s[0], client_domain(c), 1, 11))
+		return -EIO;
+	if (client_space(c, &s[1], client_domain(c), 2, 22))
+		return -EIO;
+	if (client_space(c, &s[2], client_first_stage(c), 3, 33))
+		return -EIO;
 	for (i = 0; i < 3; i++) {
 		for (j = 0; j < 3; j++)
 			memset(s[j].dst, 0, PAGE_SIZE);
-		try(client_runs(c, &s[i], 11 * (i + 1)));
+		if (client_runs(c, &s[i], 11 * (i + 1)))
+			return -EIO;
 		for (j = 0; j < 3; j++)
-			check(c, j == i || !s[j].dst[1]);
+			if (!is_true(c, j == i || !s[j].dst[1]))
+				return -EIO;
 	}
-	try(client_detach(c, 2));
-	try(client_refused(c, 2, IOVA_N(1)));
-	try(client_runs(c, &s[0], 11));
+	if (client_detach(c, 2))
+		return -EIO;
+	if (client_refused(c, 2, IOVA_N(1)))
+		return -EIO;
+	if (client_runs(c, &s[0], 11))
+		return -EIO;
 	return client_runs(c, &s[2], 33);
 }
 
@@ -513,24 +547,36 @@ static int test_unmap(struct client *c)
 	struct client_space s[2];
 	int i;
 
-	try(client_space(c, &s[0], client_domain(c), 1, 1));
-	try(client_space(c, &s[1], client_first_stage(c), 2, 2));
+	if (client_space(c, &s[0], client_domain(c), 1, 1))
+		return -EIO;
+	if (client_space(c, &s[1], client_first_stage(c), 2, 2))
+		return -EIO;
 	for (i = 0; i < 2; i++) {
 		struct ptd_record r;
 
-		try(client_runs(c, &s[i], i + 1));
-		try(client_unmap(c, s[i].domain, IOVA_N(1)));
+		if (client_runs(c, &s[i], i + 1))
+			return -EIO;
+		if (client_unmap(c, s[i].domain, IOVA_N(1)))
+			return -EIO;
 		memset(s[i].dst, 0x77, PAGE_SIZE);
 		/* by ATS, and without */
-		try(client_copy(c, s[i].pasid, 0, IOVA_N(0), IOVA_N(1), &r));
-		check_eq(c, r.status, PTD_ST_WRITE_FAULT);
-		check_eq(c, r.fault_addr, IOVA_N(1));
-		try(client_refused(c, s[i].pasid, IOVA_N(1)));
-		check(c, s[i].dst[0] == 0x77 &&
-		      !memcmp(s[i].dst, s[i].dst + 1, PAGE_SIZE - 1));
+		if (client_copy(c, s[i].pasid, 0, IOVA_N(0), IOVA_N(1), &r))
+			return -EIO;
+		if (!is_equal(c, r.status, PTD_ST_WRITE_FAULT))
+			return -EIO;
+		if (!is_equal(c, r.fault_addr, IOVA_N(1)))
+			return -EIO;
+		if (client_refused(c, s[i].pasid, IOVA_N(1)))
+			return -EIO;
+		if (!is_true(c, s[i].dst[0] == 0x77 && !memcmp(s[i].dst,
+							       s[i].dst + 1,
+							       PAGE_SIZE - 1)))
+			return -EIO;
 		/* and back */
-		try(client_map(c, s[i].domain, IOVA_N(1), s[i].dst));
-		try(client_runs(c, &s[i], i + 1));
+		if (client_map(c, s[i].domain, IOVA_N(1), s[i].dst))
+			return -EIO;
+		if (client_runs(c, &s[i], i + 1))
+			return -EIO;
 	}
 	return 0;
 }
@@ -541,16 +587,24 @@ static int test_detach(struct client *c)
 	struct ptd_record r;
 	int i;
 
-	try(client_space(c, &s[0], client_domain(c), 1, 1));
-	try(client_space(c, &s[1], client_first_stage(c), 2, 2));
+	if (client_space(c, &s[0], client_domain(c), 1, 1))
+		return -EIO;
+	if (client_space(c, &s[1], client_first_stage(c), 2, 2))
+		return -EIO;
 	for (i = 0; i < 2; i++) {
-		try(client_runs(c, &s[i], i + 1));
+		if (client_runs(c, &s[i], i + 1))
+			return -EIO;
 		memset(s[i].dst, 0x77, PAGE_SIZE);
-		try(client_detach(c, s[i].pasid));
-		try(client_copy(c, s[i].pasid, 0, IOVA_N(0), IOVA_N(1), &r));
-		check_eq(c, r.status, PTD_ST_READ_FAULT);
-		try(client_refused(c, s[i].pasid, IOVA_N(1)));
-		check(c, s[i].dst[0] == 0x77);
+		if (client_detach(c, s[i].pasid))
+			return -EIO;
+		if (client_copy(c, s[i].pasid, 0, IOVA_N(0), IOVA_N(1), &r))
+			return -EIO;
+		if (!is_equal(c, r.status, PTD_ST_READ_FAULT))
+			return -EIO;
+		if (client_refused(c, s[i].pasid, IOVA_N(1)))
+			return -EIO;
+		if (!is_true(c, s[i].dst[0] == 0x77))
+			return -EIO;
 	}
 	return 0;
 }
@@ -560,15 +614,23 @@ static int test_reuse(struct client *c)
 {
 	struct client_space a, b;
 
-	try(client_space(c, &a, client_domain(c), 9, 1));
-	try(client_runs(c, &a, 1));
-	try(client_detach(c, 9));
-	try(client_space(c, &b, client_domain(c), 9, 2));
+	if (client_space(c, &a, client_domain(c), 9, 1))
+		return -EIO;
+	if (client_runs(c, &a, 1))
+		return -EIO;
+	if (client_detach(c, 9))
+		return -EIO;
+	if (client_space(c, &b, client_domain(c), 9, 2))
+		return -EIO;
 	memset(a.dst, 0, PAGE_SIZE);
-	try(client_runs(c, &b, 2));
-	check(c, !a.dst[1]);
-	try(client_detach(c, 9));
-	try(client_space(c, &b, client_first_stage(c), 9, 3));
+	if (client_runs(c, &b, 2))
+		return -EIO;
+	if (!is_true(c, !a.dst[1]))
+		return -EIO;
+	if (client_detach(c, 9))
+		return -EIO;
+	if (client_space(c, &b, client_first_stage(c), 9, 3))
+		return -EIO;
 	return client_runs(c, &b, 3);
 }
 
@@ -581,16 +643,20 @@ static int test_pasid_range(struct client *c)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(pasids); i++)
-		try(client_space(c, &s[i], client_domain(c), pasids[i],
-				 40 + i));
+		if (client_space(c, &s[i], client_domain(c), pasids[i], 40 + i))
+			return -EIO;
 	for (i = 0; i < ARRAY_SIZE(pasids); i++)
-		try(client_runs(c, &s[i], 40 + i));
+		if (client_runs(c, &s[i], 40 + i))
+			return -EIO;
 	/* no bit of the PASID is lost on the way to the fault record */
-	try(client_refused(c, 0x8fffe, IOVA));
+	if (client_refused(c, 0x8fffe, IOVA))
+		return -EIO;
 	domain = client_domain(c);
-	check(c, domain);
-	check_eq(c, -iommu_attach_device_pasid(domain, &c->pdev->dev, 1 << 20,
-					       &handle), EINVAL);
+	if (!is_true(c, domain))
+		return -EIO;
+	if (!is_equal(c, -iommu_attach_device_pasid(domain, &c->pdev->dev,
+						    1 << 20, &handle), EINVAL))
+		return -EIO;
 	return 0;
 }
 
@@ -605,11 +671,14 @@ static int test_queues(struct client *c)
 	for (q = 0; q < CLIENT_QUEUES; q++) {
 		u8 *page = client_page(c, 0);
 
-		check(c, page);
+		if (!is_true(c, page))
+			return -EIO;
 		/* there is only one domain of first-stage kind */
-		try(client_space(c, &s[q], q ? client_domain(c) :
-				 client_first_stage(c), 100 + q, 60 + q));
-		try(client_map(c, s[q].domain, IOVA_N(2), page));
+		if (client_space(c, &s[q], q ? client_domain(c) :
+				 client_first_stage(c), 100 + q, 60 + q))
+			return -EIO;
+		if (client_map(c, s[q].domain, IOVA_N(2), page))
+			return -EIO;
 		memset(page, 0, PAGE_SIZE);
 		atomic_set(&c->irqs[q], 0);
 		d[q] = (struct ptd_desc) {
@@ -631,13 +700,18 @@ static int test_queues(struct client *c)
 
 		while (!atomic_read(&c->irqs[q]) && time_before(jiffies, end))
 			usleep_range(100, 200);
-		check_eq(c, atomic_read(&c->irqs[q]), 1);
+		if (!is_equal(c, atomic_read(&c->irqs[q]), 1))
+			return -EIO;
 		rec = phys_to_virt(iommu_iova_to_phys(s[q].domain,
 						      IOVA_N(2))) + 64;
-		check_eq(c, rec->status, PTD_ST_OK);
-		check_eq(c, rec->tag, d[q].tag);
-		check(c, client_holds(s[q].dst, 60 + q));
-		try(client_wait(c, q, d[q].tag, &r));
+		if (!is_equal(c, rec->status, PTD_ST_OK))
+			return -EIO;
+		if (!is_equal(c, rec->tag, d[q].tag))
+			return -EIO;
+		if (!is_true(c, client_holds(s[q].dst, 60 + q)))
+			return -EIO;
+		if (client_wait(c, q, d[q].tag, &r))
+			return -EIO;
 	}
 	return 0;
 }
@@ -648,21 +722,34 @@ static int test_ats(struct client *c)
 	struct client_space s;
 	u64 n;
 
-	try(client_space(c, &s, client_domain(c), 1, 7));
-	try(client_runs(c, &s, 7));
-	check_eq(c, client_r64(c, PTD_CNT_ATS_REQ), 2);
-	check_eq(c, client_r64(c, PTD_CNT_ATS_HIT), 0);
-	try(client_runs(c, &s, 7));
-	check_eq(c, client_r64(c, PTD_CNT_ATS_REQ), 2);
-	check_eq(c, client_r64(c, PTD_CNT_ATS_HIT), 2);
+	if (client_space(c, &s, client_domain(c), 1, 7))
+		return -EIO;
+	if (client_runs(c, &s, 7))
+		return -EIO;
+	if (!is_equal(c, client_r64(c, PTD_CNT_ATS_REQ), 2))
+		return -EIO;
+	if (!is_equal(c, client_r64(c, PTD_CNT_ATS_HIT), 0))
+		return -EIO;
+	if (client_runs(c, &s, 7))
+		return -EIO;
+	if (!is_equal(c, client_r64(c, PTD_CNT_ATS_REQ), 2))
+		return -EIO;
+	if (!is_equal(c, client_r64(c, PTD_CNT_ATS_HIT), 2))
+		return -EIO;
 	n = client_inv(c, IOMMU_MON_VTD_PDTLB);
-	try(client_unmap(c, s.domain, IOVA_N(0)));
-	check(c, client_inv(c, IOMMU_MON_VTD_PDTLB) > n);
-	check(c, client_r64(c, PTD_CNT_ATS_INV) > 0);
+	if (client_unmap(c, s.domain, IOVA_N(0)))
+		return -EIO;
+	if (!is_true(c, client_inv(c, IOMMU_MON_VTD_PDTLB) > n))
+		return -EIO;
+	if (!is_true(c, client_r64(c, PTD_CNT_ATS_INV) > 0))
+		return -EIO;
 	/* what was not unmapped is still in it */
-	try(client_map(c, s.domain, IOVA_N(0), s.src));
-	try(client_runs(c, &s, 7));
-	check_eq(c, client_r64(c, PTD_CNT_ATS_REQ), 3);
+	if (client_map(c, s.domain, IOVA_N(0), s.src))
+		return -EIO;
+	if (client_runs(c, &s, 7))
+		return -EIO;
+	if (!is_equal(c, client_r64(c, PTD_CNT_ATS_REQ), 3))
+		return -EIO;
 	return 0;
 }
 
@@ -677,15 +764,21 @@ static int test_ignore_pdtlb(struct client *c)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		try(client_space(c, &s, client_domain(c), 1 + i, 8));
-		try(client_runs(c, &s, 8));
+		if (client_space(c, &s, client_domain(c), 1 + i, 8))
+			return -EIO;
+		if (client_runs(c, &s, 8))
+			return -EIO;
 		memset(s.dst, 0, PAGE_SIZE);
 		client_ignore(c, i ? IOMMU_MON_VTD_PDTLB : 0);
-		try(client_unmap(c, s.domain, IOVA_N(1)));
+		if (client_unmap(c, s.domain, IOVA_N(1)))
+			return -EIO;
 		client_ignore(c, 0);
-		try(client_copy(c, s.pasid, 0, IOVA_N(0), IOVA_N(1), &r));
-		check_eq(c, r.status, i ? PTD_ST_OK : PTD_ST_WRITE_FAULT);
-		check_eq(c, client_holds(s.dst, 8), i);
+		if (client_copy(c, s.pasid, 0, IOVA_N(0), IOVA_N(1), &r))
+			return -EIO;
+		if (!is_equal(c, r.status, i ? PTD_ST_OK : PTD_ST_WRITE_FAULT))
+			return -EIO;
+		if (!is_equal(c, client_holds(s.dst, 8), i))
+			return -EIO;
 	}
 	return 0;
 }
@@ -698,21 +791,30 @@ static int test_ignore_pasid_cache(struct client *c)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		try(client_space(c, &s, client_domain(c), 1 + i, 9));
-		try(client_runs(c, &s, 9));
+		if (client_space(c, &s, client_domain(c), 1 + i, 9))
+			return -EIO;
+		if (client_runs(c, &s, 9))
+			return -EIO;
 		memset(s.dst, 0, PAGE_SIZE);
 		client_ignore(c, i ? IOMMU_MON_VTD_PC : 0);
-		try(client_detach(c, s.pasid));
+		if (client_detach(c, s.pasid))
+			return -EIO;
 		client_ignore(c, 0);
-		try(client_copy(c, s.pasid, PTD_F_NO_ATS, IOVA_N(0),
-				IOVA_N(1), &r));
-		check_eq(c, r.status, i ? PTD_ST_OK : PTD_ST_READ_FAULT);
-		check_eq(c, client_holds(s.dst, 9), i);
+		if (client_copy(c, s.pasid, PTD_F_NO_ATS, IOVA_N(0), IOVA_N(1),
+				&r))
+			return -EIO;
+		if (!is_equal(c, r.status, i ? PTD_ST_OK : PTD_ST_READ_FAULT))
+			return -EIO;
+		if (!is_equal(c, client_holds(s.dst, 9), i))
+			return -EIO;
 		/* attached once more, the detach is seen */
 		if (i) {
-			try(client_attach(c, s.domain, s.pasid));
-			try(client_detach(c, s.pasid));
-			try(client_refused(c, s.pasid, IOVA_N(1)));
+			if (client_attach(c, s.domain, s.pasid))
+				return -EIO;
+			if (client_detach(c, s.pasid))
+				return -EIO;
+			if (client_refused(c, s.pasid, IOVA_N(1)))
+				return -EIO;
 		}
 	}
 	return 0;
@@ -724,11 +826,15 @@ static int test_exec(struct client *c)
 	struct client_space s;
 	struct ptd_record r;
 
-	check(c, client_r32(c, PTD_STATUS) & PTD_STATUS_EXEC);
-	try(client_space(c, &s, client_first_stage(c), 1, 4));
-	try(client_copy(c, 1, PTD_F_EXEC | PTD_F_NO_ATS, IOVA_N(0), IOVA_N(1),
-			&r));
-	check_eq(c, r.status, PTD_ST_READ_FAULT);
+	if (!is_true(c, client_r32(c, PTD_STATUS) & PTD_STATUS_EXEC))
+		return -EIO;
+	if (client_space(c, &s, client_first_stage(c), 1, 4))
+		return -EIO;
+	if (client_copy(c, 1, PTD_F_EXEC | PTD_F_NO_ATS, IOVA_N(0), IOVA_N(1),
+			&r))
+		return -EIO;
+	if (!is_equal(c, r.status, PTD_ST_READ_FAULT))
+		return -EIO;
 	return client_runs(c, &s, 4);
 }
 
@@ -738,13 +844,19 @@ static int test_flr(struct client *c)
 	struct client_space s;
 	struct ptd_desc hold = { .op = PTD_OP_HOLD };
 
-	try(client_space(c, &s, client_domain(c), 1, 6));
-	try(client_runs(c, &s, 6));
+	if (client_space(c, &s, client_domain(c), 1, 6))
+		return -EIO;
+	if (client_runs(c, &s, 6))
+		return -EIO;
 	client_submit(c, 1, &hold);
-	check_eq(c, -pci_reset_function(c->pdev), 0);
-	check_eq(c, client_r32(c, PTD_QUEUE(1) + PTD_Q_PENDING), 0);
-	check_eq(c, client_r64(c, PTD_CNT_DESC), 0);
-	check(c, client_r32(c, PTD_STATUS) & PTD_STATUS_PASID);
+	if (!is_equal(c, -pci_reset_function(c->pdev), 0))
+		return -EIO;
+	if (!is_equal(c, client_r32(c, PTD_QUEUE(1) + PTD_Q_PENDING), 0))
+		return -EIO;
+	if (!is_equal(c, client_r64(c, PTD_CNT_DESC), 0))
+		return -EIO;
+	if (!is_true(c, client_r32(c, PTD_STATUS) & PTD_STATUS_PASID))
+		return -EIO;
 	client_reset(c);
 	return client_runs(c, &s, 6);
 }

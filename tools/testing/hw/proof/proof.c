@@ -113,7 +113,7 @@ int run_tests_argv(const struct test *tests, unsigned int n, char **argv)
 
 int run_tests(const struct test *tests, unsigned int n)
 {
-	char *none[] = { "", NULL };
+	char *none[2] = { NULL };
 
 	return run_tests_argv(tests, n, none);
 }
