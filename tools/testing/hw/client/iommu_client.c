@@ -276,7 +276,13 @@ static struct iommu_domain *client_domain(struct client *c)
 
 		if (c->domains[i])
 			continue;
+#ifdef HAVE_ALLOC_FLAGS
+		/* first stage by default; a parent is second stage */
+		domain = iommu_paging_domain_alloc_flags(&c->pdev->dev,
+							 IOMMU_HWPT_ALLOC_NEST_PARENT);
+#else
 		domain = iommu_paging_domain_alloc(&c->pdev->dev);
+#endif
 		if (IS_ERR(domain))
 			return NULL;
 		c->domains[i] = domain;
