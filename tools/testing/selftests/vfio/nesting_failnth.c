@@ -3,6 +3,10 @@
  * Each allocation of each operation fails once.  The operation says so and
  * changes nothing: what was bound translates, what was not is refused, and
  * the next attempt works.
+ *
+ * Not here: closing a group.  To give the device back to its default domain
+ * takes memory, and where there is none the IOMMU core warns, with any type
+ * of container (__iommu_release_dma_ownership()).
  */
 #include <fcntl.h>
 
@@ -395,40 +399,6 @@ TEST_F_TIMEOUT(nesting_failnth, attach, 240)
 	ASSERT_FALSE(failed);
 	TH_LOG("%d points of failure", nth - 2);
 	EXPECT_LT(2, failures);
-}
-
-/* The end comes, with memory or without */
-TEST_F_TIMEOUT(nesting_failnth, close, 240)
-{
-	struct nest *n = &self->n;
-	void *mem = n->g.va;
-	bool failed;
-	int nth;
-
-	for_each_failure(nth, failed) {
-		test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->a.t));
-		test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, NEST_RID,
-				  &self->a.t));
-		dma_copies(_metadata, n, &n->ptd, PASID, &self->a);
-		/* The last one to go is the group: that ends the bindings */
-		vfio_device_close(&n->d);
-		imon_close(&n->mon);
-		close(n->c.fd);
-		fail_arm(nth);
-		close(n->c.groups[0].fd);
-		failed = fail_disarm();
-
-		memset(n, 0, sizeof(*n));
-		n->mem = mem;
-		nest_setup_ptd(_metadata, n, 0);
-		bindings_are(_metadata, n, 0);
-		dma_refused(_metadata, &n->ptd, PASID);
-		dma_refused(_metadata, &n->ptd, NEST_RID);
-		space_init(_metadata, n, &self->a, 0xa1);
-		dma_stage2(_metadata, n, &n->ptd, &self->a, true);
-	}
-	ASSERT_FALSE(failed);
-	TH_LOG("%d points of failure", nth - 2);
 }
 
 VFIO_TEST_MAIN

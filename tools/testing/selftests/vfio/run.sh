@@ -120,7 +120,7 @@ fi
 failed=0 passed=0 skipped=0
 for t in "$here"/nesting_*; do
 	case $t in
-	*.c) continue ;;
+	*.c | *_unplug) continue ;;
 	esac
 	[ -x "$t" ] || continue
 	echo "# ${t##*/}"

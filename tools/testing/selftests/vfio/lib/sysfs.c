@@ -115,7 +115,8 @@ int vfio_find_bound(char bdfs[][VFIO_BDF_LEN], int max)
 	if (!dir)
 		return 0;
 	while (n < max && (e = readdir(dir))) {
-		if (isxdigit(e->d_name[0]) &&
+		/* Not "bind" and the like */
+		if (strchr(e->d_name, ':') &&
 		    !vfio_parse_bdf(e->d_name, bdfs[n]))
 			n++;
 	}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Surprise removal of a device with bindings.  The device is gone afterwards:
+ * run this last, with a machine to spare.
+ */
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include "nest_test.h"
+
+#define PASID	1
+
+/* The emulated machine's slots take a second or so to notice */
+#define GONE_MS	20000
+
+static bool is_there(const char *bdf)
+{
+	return vfio_sysfs_id(bdf, "vendor") >= 0;
+}
+
+static bool becomes_gone(const char *bdf)
+{
+	int ms;
+
+	for (ms = 0; is_there(bdf) && ms < GONE_MS; ms += 100)
+		usleep(100000);
+	return !is_there(bdf);
+}
+
+/* An eventfd that says the kernel wants the device back */
+static int request_eventfd(const struct vfio_device *d)
+{
+	struct {
+		struct vfio_irq_set set;
+		s32 fd;
+	} req = {
+		.set = {
+			.argsz = sizeof(req),
+			.flags = VFIO_IRQ_SET_DATA_EVENTFD |
+				 VFIO_IRQ_SET_ACTION_TRIGGER,
+			.index = VFIO_PCI_REQ_IRQ_INDEX,
+			.count = 1,
+		},
+	};
+
+	req.fd = eventfd(0, EFD_CLOEXEC);
+	if (req.fd < 0 || vfio_ioctl(d->fd, VFIO_DEVICE_SET_IRQS, &req))
+		return -1;
+	return req.fd;
+}
+
+FIXTURE(unplug)
+{
+	struct nest n;
+	struct vfio_device d2;
+	struct ptd ptd2;
+	struct space s;
+};
+
+FIXTURE_SETUP(unplug)
+{
+	struct nest *n = &self->n;
+
+	if (test_nr < 2)
+		SKIP(return, "needs two devices, one to lose");
+	nest_setup_mon(_metadata, n, 0);
+	if (_metadata->exit_code)
+		return;
+	nest_add_device(_metadata, n, &self->d2, &self->ptd2, test_nr - 1);
+	space_init(_metadata, n, &self->s, 0xa1);
+}
+
+FIXTURE_TEARDOWN(unplug)
+{
+}
+
+TEST_F_TIMEOUT(unplug, bound, 120)
+{
+	const char *bdf = test_bdf[test_nr - 1];
+	struct nest *n = &self->n;
+	struct ptd_desc d = {
+		.op = PTD_OP_FILL,
+		.pasid = ptd_pasid(PASID),
+		.dst = TEST_DST,
+		.len = TEST_LEN,
+	};
+	struct pollfd gone = { .events = POLLIN };
+	int i, ret = 0;
+
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, NEST_RID, &self->s.t));
+	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
+	dma_copies(_metadata, n, &self->ptd2, PASID, &self->s);
+	dma_copies(_metadata, n, &self->ptd2, NEST_RID, &self->s);
+	gone.fd = request_eventfd(&self->d2);
+	ASSERT_LE(0, gone.fd);
+
+	/* In the middle of its work */
+	for (i = 0; i < 16; i++)
+		ptd_submit(&self->ptd2, 0, &d);
+	imon_write32(&n->mon, IMON_UNPLUG, vfio_sid(bdf));
+	if (imon_read32(&n->mon, IMON_UNPLUG) != 1)
+		SKIP(return, "%s is in no hotplug slot", bdf);
+	EXPECT_NE(PTD_ID_VALUE, ptd_read32(&self->ptd2, PTD_ID));
+
+	/*
+	 * Nobody waits for a device that will not answer; before the kernel
+	 * knows why, it may say so.
+	 */
+	for (i = 0; i < 100; i++) {
+		ret = nest_inval_range(&n->c, NEST_ALL_GROUPS, PASID,
+				       &self->s.t, TEST_SRC, 4);
+		if (ret != -EIO)
+			break;
+		usleep(50000);
+	}
+	test_ok(ret);
+	test_ok(vfio_unmap(&n->c, GUEST_GPA, TEST_MEM, NULL));
+	test_ok(vfio_map(&n->c, n->g.va, GUEST_GPA, TEST_MEM,
+			 VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE));
+	test_ok(nest_unbind(&n->c, self->d2.group_fd, NEST_RID));
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID + 1, &self->s.t));
+	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
+	dma_copies(_metadata, n, &n->ptd, PASID + 1, &self->s);
+
+	/* The kernel asks for it, and goes on when it is closed */
+	EXPECT_EQ(1, poll(&gone, 1, GONE_MS));
+	EXPECT_TRUE(is_there(bdf));
+	vfio_device_close(&self->d2);
+	EXPECT_TRUE(becomes_gone(bdf));
+
+	/* Its group left the container, and took its bindings along */
+	nest_read_info(_metadata, n);
+	EXPECT_EQ(3, n->info.cap.nr_bindings);
+	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
+	dma_copies(_metadata, n, &n->ptd, NEST_RID, &self->s);
+	test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t,
+				 TEST_SRC, 1));
+	test_err(ENOENT, nest_bind(&n->c, self->d2.group_fd, PASID,
+				   &self->s.t));
+	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, PASID));
+	dma_refused(_metadata, &n->ptd, PASID);
+	nest_close(n);
+}
+
+VFIO_TEST_MAIN
