@@ -81,7 +81,7 @@ progress_text()
 	[ -n "$n" ] || {
 		n=$(progress_lines "$1")
 		[ "${n:-0}" -gt 0 ] || return 0
-		[ -z "$2" ] || n="$n of about $2"
+		[ "${2:-0}" -lt "$n" ] || n="$n of about $2"
 	}
 	printf '%s' "$n"
 }
