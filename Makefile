@@ -21,7 +21,7 @@ help:
 	@echo '  make demo          build all of it, boot, watch a device do DMA'
 	@echo '                     through page tables that a guest owns'
 	@echo '  make test          every test in an emulated machine'
-	@echo '                     (ARCH=x86_64|arm64|all TESTS=glob TESTS='a b*')'
+	@echo '                     (ARCH=x86_64|arm64|all TESTS="glob...")'
 	@echo
 	@echo '  make test-long     the suites that take longer as well'
 	@echo '  make check         style, sparse, documents, uAPI header, patches'
