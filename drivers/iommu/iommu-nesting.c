@@ -238,18 +238,17 @@ EXPORT_SYMBOL_GPL(iommu_nested_attach);
  * @domain: the domain
  * @dev: where it is attached
  * @pasid: of which requests
- * @parent: the domain's parent
  *
- * Requests with a PASID are blocked after it; those without go through
- * @parent alone, or are blocked if the driver cannot attach it any more.
+ * The requests are blocked after it.  This does not fail.
  *
  * Context: may sleep; takes group->mutex.
  */
 void iommu_nested_detach(struct iommu_domain *domain, struct device *dev,
-			 ioasid_t pasid, struct iommu_domain *parent)
+			 ioasid_t pasid)
 {
+	/* The blocking domain exists since the DMA is owned. */
 	if (pasid == IOMMU_NO_PASID)
-		iommu_nested_unblock(dev, parent);
+		WARN_ON(iommu_block_group(dev->iommu_group));
 	else
 		iommu_detach_device_pasid(domain, dev, pasid);
 }
@@ -275,13 +274,14 @@ EXPORT_SYMBOL_GPL(iommu_nested_block);
  * @dev: the device
  * @parent: the domain to attach
  *
+ * A nested domain that was there is detached by it.
+ *
  * Context: may sleep; takes group->mutex.
+ * Return: 0, or a negative errno, and then nothing changed.
  */
-void iommu_nested_unblock(struct device *dev, struct iommu_domain *parent)
+int iommu_nested_unblock(struct device *dev, struct iommu_domain *parent)
 {
-	/* A domain that was attached before attaches again; if not, block. */
-	if (WARN_ON(iommu_replace_group_handle(dev->iommu_group, parent, NULL)))
-		WARN_ON(iommu_block_group(dev->iommu_group));
+	return iommu_replace_group_handle(dev->iommu_group, parent, NULL);
 }
 EXPORT_SYMBOL_GPL(iommu_nested_unblock);
 

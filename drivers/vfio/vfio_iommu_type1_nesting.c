@@ -476,11 +476,13 @@ vfio_nesting_remove(struct vfio_nesting *nest, struct vfio_nesting_group *group,
 	binding = xa_erase(&group->bindings, pasid);
 	nest->nr_bindings--;
 	if (pasid == IOMMU_NO_PASID) {
-		group->blocked = block && !iommu_nested_block(group->dev);
-		if (group->blocked)
+		group->blocked = block ||
+				 iommu_nested_unblock(group->dev,
+						      group->parent);
+		if (!group->blocked)
 			return binding;
 	}
-	iommu_nested_detach(binding->domain, group->dev, pasid, group->parent);
+	iommu_nested_detach(binding->domain, group->dev, pasid);
 	return binding;
 }
 
@@ -604,17 +606,14 @@ static int vfio_nesting_op_unbind(struct vfio_nesting *nest,
 	bool found = false;
 
 	list_for_each_entry(group, targets, target) {
-		if (xa_load(&group->bindings, pasid)) {
-			vfio_nesting_binding_free(vfio_nesting_remove(nest,
-								      group,
-								      pasid,
-								      false));
-			found = true;
-		} else if (pasid == IOMMU_NO_PASID && group->blocked) {
-			iommu_nested_unblock(group->dev, group->parent);
-			group->blocked = false;
-			found = true;
-		}
+		struct vfio_nesting_binding *old;
+
+		if (!xa_load(&group->bindings, pasid))
+			continue;
+
+		old = vfio_nesting_remove(nest, group, pasid, true);
+		vfio_nesting_binding_free(old);
+		found = true;
 	}
 	if (!found)
 		return -ENOENT;
@@ -623,58 +622,73 @@ static int vfio_nesting_op_unbind(struct vfio_nesting *nest,
 	return 0;
 }
 
-/* Undo the block of the requests without PASID. */
-static void vfio_nesting_unblock(struct vfio_nesting *nest,
-				 struct vfio_nesting_group *group)
+/* Block requests without PASID, or let them go through stage 2 alone. */
+static int vfio_nesting_set_rid(struct vfio_nesting_group *group, bool block)
 {
-	struct vfio_nesting_binding *old;
-
-	old = xa_load(&group->bindings, IOMMU_NO_PASID);
-	if (!old) {
-		iommu_nested_unblock(group->dev, group->parent);
-		return;
-	}
-
-	scoped_guard(rwsem_write, &group->use) {
-		if (!iommu_nested_attach(old->domain, group->dev,
-					 IOMMU_NO_PASID, &old->handle, NULL))
-			return;
-
-		dev_warn_ratelimited(group->dev,
-				     "requests without PASID are blocked, their table could not be restored\n");
-		xa_erase(&group->bindings, IOMMU_NO_PASID);
-		nest->nr_bindings--;
-		group->blocked = true;
-	}
-	vfio_nesting_binding_free(old);
+	if (block)
+		return iommu_nested_block(group->dev);
+	return iommu_nested_unblock(group->dev, group->parent);
 }
 
-static int vfio_nesting_op_block(struct vfio_nesting *nest,
-				 struct list_head *targets, u32 pasid)
+/*
+ * Undo a vfio_nesting_set_rid() that left a binding in the array and @blocked
+ * as it was.  If that fails the requests are blocked.
+ */
+static void vfio_nesting_restore_rid(struct vfio_nesting *nest,
+				     struct vfio_nesting_group *group)
+{
+	struct vfio_nesting_binding *old;
+	int ret;
+
+	guard(rwsem_write)(&group->use);
+
+	old = xa_load(&group->bindings, IOMMU_NO_PASID);
+	if (old)
+		ret = iommu_nested_attach(old->domain, group->dev,
+					  IOMMU_NO_PASID, &old->handle, NULL);
+	else
+		ret = vfio_nesting_set_rid(group, group->blocked);
+	if (!ret)
+		return;
+
+	dev_warn_ratelimited(group->dev,
+			     "requests without PASID are blocked, what was before could not be restored\n");
+	group->blocked = true;
+	WARN_ON(iommu_nested_block(group->dev));
+	if (old) {
+		xa_erase(&group->bindings, IOMMU_NO_PASID);
+		nest->nr_bindings--;
+		vfio_nesting_binding_free(old);
+	}
+}
+
+/* BLOCK and UNBIND of requests without PASID */
+static int vfio_nesting_op_rid(struct vfio_nesting *nest,
+			       struct list_head *targets, bool block)
 {
 	struct vfio_nesting_group *group;
+	bool found = block;
 	int ret = 0;
-
-	if (pasid != IOMMU_NO_PASID) {
-		ret = vfio_nesting_op_unbind(nest, targets, pasid);
-		return ret == -ENOENT ? 0 : ret;
-	}
 
 	list_for_each_entry(group, targets, target)
 		group->changed = false;
 
-	/* A table that was there stays in the array until all are blocked. */
+	/* A table that was there stays in the array until all are done. */
 	list_for_each_entry(group, targets, target) {
-		if (group->blocked)
+		if (group->blocked == block &&
+		    !xa_load(&group->bindings, IOMMU_NO_PASID))
 			continue;
 
 		guard(rwsem_write)(&group->use);
 
-		ret = iommu_nested_block(group->dev);
+		found = true;
+		ret = vfio_nesting_set_rid(group, block);
 		if (ret)
 			break;
 		group->changed = true;
 	}
+	if (!found)
+		return -ENOENT;
 
 	list_for_each_entry(group, targets, target) {
 		struct vfio_nesting_binding *old;
@@ -683,7 +697,7 @@ static int vfio_nesting_op_block(struct vfio_nesting *nest,
 			continue;
 
 		if (ret) {
-			vfio_nesting_unblock(nest, group);
+			vfio_nesting_restore_rid(nest, group);
 			continue;
 		}
 
@@ -692,7 +706,7 @@ static int vfio_nesting_op_block(struct vfio_nesting *nest,
 		if (old)
 			nest->nr_bindings--;
 		vfio_nesting_binding_free(old);
-		group->blocked = true;
+		group->blocked = block;
 	}
 	return ret;
 }
@@ -731,14 +745,17 @@ static long vfio_nesting_bind(struct vfio_nesting *nest, void __user *user)
 	if (list_empty(&targets))
 		return -ENODEV;
 
-	switch (bind.op) {
-	case VFIO_BIND_OP_BIND:
+	if (bind.op == VFIO_BIND_OP_BIND)
 		return vfio_nesting_op_bind(nest, &targets, &bind);
-	case VFIO_BIND_OP_UNBIND:
-		return vfio_nesting_op_unbind(nest, &targets, bind.pasid);
-	default:
-		return vfio_nesting_op_block(nest, &targets, bind.pasid);
-	}
+
+	if (bind.pasid == IOMMU_NO_PASID)
+		return vfio_nesting_op_rid(nest, &targets,
+					   bind.op == VFIO_BIND_OP_BLOCK);
+
+	ret = vfio_nesting_op_unbind(nest, &targets, bind.pasid);
+	if (ret == -ENOENT && bind.op == VFIO_BIND_OP_BLOCK)
+		ret = 0;
+	return ret;
 }
 
 /*

@@ -54,9 +54,9 @@ int iommu_nested_attach(struct iommu_domain *domain, struct device *dev,
 			ioasid_t pasid, struct iommu_attach_handle *handle,
 			struct iommu_domain *old);
 void iommu_nested_detach(struct iommu_domain *domain, struct device *dev,
-			 ioasid_t pasid, struct iommu_domain *parent);
+			 ioasid_t pasid);
 int iommu_nested_block(struct device *dev);
-void iommu_nested_unblock(struct device *dev, struct iommu_domain *parent);
+int iommu_nested_unblock(struct device *dev, struct iommu_domain *parent);
 int iommu_nested_invalidate(struct iommu_domain *domain,
 			    struct iommu_user_data_array *array);
 void iommu_nesting_reset_prepare(struct device *dev);

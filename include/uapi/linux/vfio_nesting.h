@@ -148,14 +148,13 @@ struct vfio_iommu_type1_pasid_request {
  * VFIO_NESTING_INFO_NO_RO_MAPS.
  *
  * BIND makes a stage-1 table of the guest translate, nested on the mappings
- * of this container.  What was bound there is replaced; if BIND fails it
- * stays.  UNBIND: requests with that PASID are blocked; requests without
+ * of this container.  What was bound there is replaced.  UNBIND: requests with that PASID are blocked; requests without
  * PASID go through stage 2 alone.  BLOCK: the requests are blocked, those
  * without PASID too.  BLOCK of a PASID is UNBIND, but not an error where
  * nothing is bound.
  *
  * Without VFIO_BIND_FLAG_GROUP all groups of the container are meant, all or
- * nothing.
+ * nothing.  Whatever fails has changed nothing.
  *
  * Return: 0, or -1 with errno
  * * EINVAL	unknown flag, op, target; a field that must be 0; bad data;
