@@ -202,7 +202,8 @@ struct vfio_iommu_type1_bind {
  *
  * TARGET_PASID: each entry for the binding of @pasid.  TARGET_ALL: each entry
  * for every binding.  Both in all groups of the container or in the one of
- * @group_fd.  Does not wait for a VFIO_IOMMU_MAP_DMA of another thread.
+ * @group_fd.  Does not wait for a VFIO_IOMMU_MAP_DMA of another thread, only
+ * for a group that is being attached to or detached from the container.
  *
  * Return: 0, or -1 with errno; @entry_num is written in both cases once the
  * arguments were accepted, and counts the entries done for all bindings
