@@ -360,8 +360,10 @@ TEST_F(nesting_inval, entry_len)
 	inv.entry_num = 1;
 	test_err(EINVAL, vfio_ioctl(fd, VFIO_IOMMU_CACHE_INVALIDATE, &inv));
 	inv.entry_len = 0;
+	inv.entry_num = 1;
 	test_err(EINVAL, vfio_ioctl(fd, VFIO_IOMMU_CACHE_INVALIDATE, &inv));
 	inv.entry_len = sizeof(wide[0]);
+	inv.entry_num = 1;
 	inv.entry_uptr = 8;
 	test_err(EFAULT, vfio_ioctl(fd, VFIO_IOMMU_CACHE_INVALIDATE, &inv));
 	EXPECT_EQ(0, inv.entry_num);
