@@ -171,7 +171,10 @@ cmdline+=" vfio_pci.ids=1b36:11e9"
 cmdline+=$append
 
 accel=${ACCEL:-tcg}
-[ "$accel" != tcg ] || accel=tcg,thread=multi
+# QEMU 10.0 with a thread for each processor: while one moves a BAR, as a reset
+# does, what another writes to any device may land in the wrong one
+# (iotlb_to_section() of an index from before).  The guest then waits for ever.
+[ "$accel" != tcg ] || accel=tcg,thread=single
 # shellcheck disable=SC2054
 cmd=("$qemu" -L "$build/qemu/out-$arch/pc-bios/optionrom"
      -L /usr/share/seabios -L /usr/share/qemu
