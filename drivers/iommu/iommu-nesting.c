@@ -308,7 +308,8 @@ EXPORT_SYMBOL_GPL(iommu_nested_invalidate);
  * @dev: the function
  *
  * Until iommu_nesting_reset_done() its IOMMU does not wait for it.  Whoever
- * resets keeps it from sending requests.  The pairs may nest.
+ * resets has stopped its requests (Bus Master Enable is clear).  The pairs may
+ * nest.
  *
  * Context: may sleep.
  */
@@ -319,12 +320,13 @@ void iommu_nesting_reset_prepare(struct device *dev)
 	if (ops && ops->reset_prepare)
 		ops->reset_prepare(dev);
 }
+EXPORT_SYMBOL_GPL(iommu_nesting_reset_prepare);
 
 /**
  * iommu_nesting_reset_done() - The reset of a function is over
- * @dev: the function
+ * @dev: the function, with its configuration restored
  *
- * Context: any.
+ * Context: may sleep.
  */
 void iommu_nesting_reset_done(struct device *dev)
 {
@@ -333,3 +335,4 @@ void iommu_nesting_reset_done(struct device *dev)
 	if (ops && ops->reset_done)
 		ops->reset_done(dev);
 }
+EXPORT_SYMBOL_GPL(iommu_nesting_reset_done);

@@ -10,6 +10,7 @@
 #include <linux/iommu.h>
 #include <linux/iommu-nesting.h>
 #include <linux/iommufd.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 #include <linux/sched/signal.h>
@@ -23,7 +24,8 @@
 
 /*
  * Descriptors of one submission.  Half the queue: the flushes of other CPUs
- * find room beside it, and the time with interrupts off stays bounded.
+ * find room beside it.  Also the entries of one pass, which interrupts are
+ * off for: as many submissions as the domain has devices, at most three each.
  */
 #define NESTED_BATCH		(QI_LENGTH / 2 - 2)
 /* A call with this many entries needs no memory but the stack. */
@@ -80,7 +82,9 @@ static struct qi_desc *nested_next_desc(struct nested_batch *batch,
 /* 6.5.2.4: PASID-based IOTLB invalidation; AM is at most MAMV, 11.4.2 */
 static int nested_add_piotlb(struct nested_batch *batch, struct cache_tag *tag)
 {
-	u8 max_order = cap_max_amask_val(tag->iommu->cap);
+	/* More than qi_desc_piotlb() can take is "all". */
+	u8 max_order = min_t(u8, cap_max_amask_val(tag->iommu->cap),
+			     BITS_PER_LONG - VTD_PAGE_SHIFT - 1);
 	unsigned int i;
 
 	for (i = 0; i < batch->nr_inv; i++) {
@@ -473,6 +477,10 @@ int intel_nested_replace_rid(struct dmar_domain *domain, struct device *dev)
 	unsigned long flags;
 	int ret;
 
+	/* The core undoes an attach that failed here. */
+	if (old == domain)
+		return 1;
+
 	ret = intel_pasid_check_nested(iommu, dev, domain);
 	if (ret)
 		return ret;
@@ -577,23 +585,68 @@ int intel_nested_set_dev_pasid(struct iommu_domain *domain, struct device *dev,
 /*
  * The ops iommu_ops.reset_prepare and reset_done.  A function in reset does
  * not answer an invalidation of its TLB, and the queue that all devices share
- * would wait for it.  It needs none: a reset empties the TLB.  So whoever
- * sends one is an RCU reader, with interrupts off under cache_lock or
- * explicitly, that has seen in_reset at 0.
+ * would wait for it.  So ATS is off between the two: no TLB, nothing to
+ * invalidate, and an empty one afterwards (PCIe 6.0, 10.5.1.3), whether or
+ * not the reset did anything.
+ *
+ * Whoever sends an invalidation is an RCU reader, with interrupts off under
+ * cache_lock or explicitly, that has seen in_reset at 0.
+ *
+ * Pairs may nest, in one thread or in two.  The lock is for the first and the
+ * last of them; resets are rare enough to share it.
  */
+static DEFINE_MUTEX(reset_lock);
+
 void intel_iommu_reset_prepare(struct device *dev)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
 
-	atomic_inc(&info->in_reset);
+	/* Does not change, so the pairs stay balanced. */
+	if (!info->ats_supported)
+		return;
+
+	guard(mutex)(&reset_lock);
+	if (atomic_inc_return(&info->in_reset) > 1)
+		return;
+
+	/* Those on their way get their answer while ATS is on. */
 	synchronize_rcu();
+	if (info->ats_enabled)
+		pci_disable_ats(to_pci_dev(dev));
 }
 
 void intel_iommu_reset_done(struct device *dev)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct pci_dev *pdev;
+	unsigned long flags;
 
+	if (!info->ats_supported)
+		return;
+
+	guard(mutex)(&reset_lock);
+	if (atomic_read(&info->in_reset) > 1 || !info->ats_enabled) {
+		atomic_dec(&info->in_reset);
+		return;
+	}
+
+	pdev = to_pci_dev(dev);
+	WRITE_ONCE(info->devtlb_missed, false);
+	pci_enable_ats(pdev, VTD_PAGE_SHIFT);
 	atomic_dec(&info->in_reset);
+	synchronize_rcu();
+
+	/*
+	 * What was unmapped between these lines may be in the new TLB: empty
+	 * it again.  Not to be preempted: an invalidation on this CPU would
+	 * wait for an answer that we have to enable first.
+	 */
+	if (!READ_ONCE(info->devtlb_missed))
+		return;
+	local_irq_save(flags);
+	pci_disable_ats(pdev);
+	pci_enable_ats(pdev, VTD_PAGE_SHIFT);
+	local_irq_restore(flags);
 }
 
 /* The op iommu_ops.nesting_info; see include/linux/iommu-nesting.h */
