@@ -29,22 +29,17 @@
  * container->group_lock
  *   type1's iommu->lock
  *     vfio_nesting.lock
- *       vfio_nesting_group.use
- *         the iommu group's mutex, mmap_lock
+ *       the iommu group's mutex, mmap_lock
  *
- * container->group_lock keeps groups from coming and going: held for write
- * by attach, detach and release, for read by our ioctls (and GET_INFO), see
- * vfio_container_ioctl_locked().
+ * container->group_lock keeps groups from coming and going and bindings in
+ * place: held for write by attach, detach, release and BIND, for read by the
+ * other ioctls here and GET_INFO, see vfio_container_ioctl_nesting().  So an
+ * invalidation finds the table that the hardware has, and takes no lock but
+ * this.  User memory that faults slowly in one of these ioctls holds up
+ * changes of this container, and nothing of others.
  *
- * vfio_nesting.lock orders the ioctls that change something.  iommu->lock,
+ * vfio_nesting.lock orders PASID_REQUEST against the others.  iommu->lock,
  * which MAP_DMA holds while it pins memory, is not taken by any ioctl here.
- *
- * vfio_nesting_group.use keeps the bindings of one group in place while an
- * invalidation uses them.  It is held for read during one piece of an
- * invalidation, and for write while a binding is attached or detached, so
- * that an invalidation finds the table that the hardware has.  User memory
- * that faults slowly during an invalidation thus holds up changes of that
- * group's bindings, and nothing of other containers.
  */
 
 #include <linux/file.h>
@@ -56,7 +51,6 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/overflow.h>
-#include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -91,9 +85,6 @@ MODULE_PARM_DESC(pasid_quota,
 #define VFIO_NESTING_MAX_PASID		((1U << 20) - 1)
 #define VFIO_NESTING_MAX_ENTRIES	65536
 
-/* Entries between two looks at signals and at what else wants to run */
-#define VFIO_NESTING_PIECE		1024
-
 /* A PASID of vfio_nesting.pasids that is freed, but still bound */
 #define VFIO_NESTING_PENDING		XA_MARK_0
 
@@ -123,7 +114,6 @@ struct vfio_nesting {
  * @info: what the IOMMU can do for @dev
  * @msi_start: first address of the MSI window
  * @msi_size: 0 if there is none
- * @use: read: use @bindings; write: change them and what is attached
  * @bindings: struct vfio_nesting_binding by PASID
  * @blocked: requests without PASID are blocked
  * @new: during a BIND: what to attach
@@ -139,7 +129,6 @@ struct vfio_nesting_group {
 	struct iommu_nesting_info	info;
 	u64				msi_start;
 	u64				msi_size;
-	struct rw_semaphore		use;
 	struct xarray			bindings;
 	bool				blocked;
 
@@ -447,8 +436,6 @@ static int vfio_nesting_install(struct vfio_nesting_group *group, u32 pasid)
 	struct vfio_nesting_binding *new = group->new;
 	int ret;
 
-	guard(rwsem_write)(&group->use);
-
 	ret = iommu_nested_attach(new->domain, group->dev, pasid, &new->handle,
 				  group->old ? group->old->domain : NULL);
 	if (ret)
@@ -471,8 +458,6 @@ vfio_nesting_remove(struct vfio_nesting *nest, struct vfio_nesting_group *group,
 {
 	struct vfio_nesting_binding *binding;
 
-	guard(rwsem_write)(&group->use);
-
 	binding = xa_erase(&group->bindings, pasid);
 	nest->nr_bindings--;
 	if (pasid == IOMMU_NO_PASID) {
@@ -493,8 +478,6 @@ static void vfio_nesting_uninstall(struct vfio_nesting *nest,
 	struct vfio_nesting_binding *old = group->old;
 
 	if (old) {
-		guard(rwsem_write)(&group->use);
-
 		if (!iommu_nested_attach(old->domain, group->dev, pasid,
 					 &old->handle, group->new->domain)) {
 			xa_store(&group->bindings, pasid, old, GFP_KERNEL);
@@ -640,8 +623,6 @@ static void vfio_nesting_restore_rid(struct vfio_nesting *nest,
 	struct vfio_nesting_binding *old;
 	int ret;
 
-	guard(rwsem_write)(&group->use);
-
 	old = xa_load(&group->bindings, IOMMU_NO_PASID);
 	if (old)
 		ret = iommu_nested_attach(old->domain, group->dev,
@@ -679,8 +660,6 @@ static int vfio_nesting_op_rid(struct vfio_nesting *nest,
 		    !xa_load(&group->bindings, IOMMU_NO_PASID))
 			continue;
 
-		guard(rwsem_write)(&group->use);
-
 		found = true;
 		ret = vfio_nesting_set_rid(group, block);
 		if (ret)
@@ -701,8 +680,7 @@ static int vfio_nesting_op_rid(struct vfio_nesting *nest,
 			continue;
 		}
 
-		scoped_guard(rwsem_write, &group->use)
-			old = xa_erase(&group->bindings, IOMMU_NO_PASID);
+		old = xa_erase(&group->bindings, IOMMU_NO_PASID);
 		if (old)
 			nest->nr_bindings--;
 		vfio_nesting_binding_free(old);
@@ -763,87 +741,87 @@ static long vfio_nesting_bind(struct vfio_nesting *nest, void __user *user)
  */
 
 /*
- * Do entries @first to @first + *@num of the user's array for one binding.
- * *@num becomes the number that it has done, if that is less.
+ * Do the entries for one binding.  After an error @inv->entry_num is how many
+ * were done.
  */
 static int vfio_nesting_invalidate_one(struct vfio_nesting_group *group,
 				       struct vfio_nesting_binding *binding,
-				       const struct vfio_iommu_type1_cache_invalidate *inv,
-				       u32 first, u32 *num)
+				       struct vfio_iommu_type1_cache_invalidate *inv)
 {
 	struct iommu_user_data_array array = {
 		.type = group->info.invalidate_type,
-		.uptr = u64_to_user_ptr(inv->entry_uptr +
-					(u64)first * inv->entry_len),
+		.uptr = u64_to_user_ptr(inv->entry_uptr),
 		.entry_len = inv->entry_len,
-		.entry_num = *num,
+		.entry_num = inv->entry_num,
 	};
-	int ret = 0;
+	int ret;
 
-	if (inv->format != group->info.format)
-		ret = -EOPNOTSUPP;
-	else if (inv->entry_len < group->info.invalidate_len)
-		ret = -EINVAL;
-	if (ret) {
-		*num = 0;
-		return ret;
+	if (inv->format != group->info.format) {
+		inv->entry_num = 0;
+		return -EOPNOTSUPP;
+	}
+	if (inv->entry_len < group->info.invalidate_len) {
+		inv->entry_num = 0;
+		return -EINVAL;
 	}
 
+	/* Looks at signals and at what else wants to run. */
 	ret = iommu_nested_invalidate(binding->domain, &array);
 	if (ret)
-		*num = min(*num, array.entry_num);
+		inv->entry_num = min(inv->entry_num, array.entry_num);
 	return ret;
 }
 
 /*
- * As above, for all bindings meant.  *@num becomes the number that all of
- * them have done: after an error the remaining bindings get as many as the
- * one that failed.
+ * As above, for all bindings meant.  @inv->entry_num becomes the number that
+ * all of them have done: after an error the remaining bindings get as many as
+ * the one that failed.
  */
-static int vfio_nesting_invalidate_piece(struct vfio_nesting *nest,
-					 struct vfio_nesting_group *only,
-					 const struct vfio_iommu_type1_cache_invalidate *inv,
-					 u32 first, u32 *num, bool *found)
+static int vfio_nesting_invalidate(struct vfio_nesting *nest,
+				   struct vfio_nesting_group *only,
+				   struct vfio_iommu_type1_cache_invalidate *inv)
 {
+	struct vfio_nesting_binding *binding;
 	struct vfio_nesting_group *group;
+	bool found = false;
 	int ret = 0, err;
 
 	list_for_each_entry(group, &nest->groups, next) {
-		struct vfio_nesting_binding *binding;
 		unsigned long pasid;
 
 		if (only && group != only)
 			continue;
-
-		guard(rwsem_read)(&group->use);
 
 		/* The way of almost every call: no walk */
 		if (inv->target == VFIO_INVALIDATE_TARGET_PASID) {
 			binding = xa_load(&group->bindings, inv->pasid);
 			if (!binding)
 				continue;
-			*found = true;
-			err = vfio_nesting_invalidate_one(group, binding, inv,
-							  first, num);
+			found = true;
+			err = vfio_nesting_invalidate_one(group, binding, inv);
 			ret = ret ?: err;
-			if (!*num)
+			if (!inv->entry_num)
 				return ret;
 			continue;
 		}
 
 		xa_for_each(&group->bindings, pasid, binding) {
-			*found = true;
-			err = vfio_nesting_invalidate_one(group, binding, inv,
-							  first, num);
+			found = true;
+			err = vfio_nesting_invalidate_one(group, binding, inv);
 			ret = ret ?: err;
-			if (!*num)
+			if (!inv->entry_num)
 				return ret;
 			if (fatal_signal_pending(current)) {
-				*num = 0;
+				inv->entry_num = 0;
 				return -EINTR;
 			}
 			cond_resched();
 		}
+	}
+
+	if (!found) {
+		inv->entry_num = 0;
+		return -ENOENT;
 	}
 	return ret;
 }
@@ -854,8 +832,6 @@ static long vfio_nesting_cache_invalidate(struct vfio_nesting *nest,
 	struct vfio_iommu_type1_cache_invalidate __user *out = user;
 	struct vfio_iommu_type1_cache_invalidate inv;
 	struct vfio_nesting_group *only = NULL;
-	bool found = false;
-	u32 done = 0;
 	int ret;
 
 	ret = vfio_nesting_copy_arg(&inv, sizeof(inv), user);
@@ -872,27 +848,9 @@ static long vfio_nesting_cache_invalidate(struct vfio_nesting *nest,
 			return PTR_ERR(only);
 	}
 
-	for (;;) {
-		u32 num = min_t(u32, inv.entry_num - done, VFIO_NESTING_PIECE);
-
-		ret = vfio_nesting_invalidate_piece(nest, only, &inv, done,
-						    &num, &found);
-		/* A binding that went away meanwhile has nothing cached. */
-		if (!ret && !found)
-			ret = -ENOENT;
-		else
-			done += num;
-		if (ret || done == inv.entry_num)
-			break;
-		if (fatal_signal_pending(current)) {
-			ret = -EINTR;
-			break;
-		}
-		cond_resched();
-	}
-
-	/* If all are done, that is what the user wrote there. */
-	if (done != inv.entry_num && put_user(done, &out->entry_num))
+	/* After success it is what the user wrote there. */
+	ret = vfio_nesting_invalidate(nest, only, &inv);
+	if (ret && put_user(inv.entry_num, &out->entry_num))
 		return -EFAULT;
 	return ret;
 }
@@ -903,7 +861,8 @@ static long vfio_nesting_cache_invalidate(struct vfio_nesting *nest,
  * @cmd: the ioctl's number
  * @arg: its argument, a user pointer
  *
- * Context: container->group_lock is held for read, iommu->lock is not held.
+ * Context: container->group_lock is held, for write if it is
+ * VFIO_IOMMU_BIND; iommu->lock is not held.
  * Return: as the ioctl, -ENOTTY if it is none of ours.
  */
 long vfio_nesting_ioctl(struct vfio_nesting *nest, unsigned int cmd,
@@ -1090,7 +1049,6 @@ struct iommu_domain *vfio_nesting_group_add(struct vfio_nesting *nest,
 		return ERR_PTR(-ENOMEM);
 
 	group->iommu_group = iommu_group;
-	init_rwsem(&group->use);
 	xa_init(&group->bindings);
 
 	group->dev = iommu_nesting_group_dev(iommu_group);
