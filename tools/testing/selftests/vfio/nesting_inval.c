@@ -24,25 +24,16 @@ FIXTURE(nesting_inval)
 FIXTURE_VARIANT(nesting_inval)
 {
 	u32 pasid;
-	u32 target;
 };
 
 FIXTURE_VARIANT_ADD(nesting_inval, rid)
 {
 	.pasid = NEST_RID,
-	.target = VFIO_INVALIDATE_TARGET_PASID,
 };
 
 FIXTURE_VARIANT_ADD(nesting_inval, pasid)
 {
 	.pasid = 0x42,
-	.target = VFIO_INVALIDATE_TARGET_PASID,
-};
-
-FIXTURE_VARIANT_ADD(nesting_inval, all)
-{
-	.pasid = 0x42,
-	.target = VFIO_INVALIDATE_TARGET_ALL,
 };
 
 FIXTURE_SETUP(nesting_inval)
@@ -53,7 +44,7 @@ FIXTURE_SETUP(nesting_inval)
 	if (_metadata->exit_code)
 		return;
 	self->pasid = variant->pasid;
-	self->target = variant->target;
+	self->target = VFIO_INVALIDATE_TARGET_PASID;
 	space_init(_metadata, n, &self->s, 0xa1);
 	self->other = guest_alloc(&n->g, SZ_4K, SZ_4K);
 	memset(guest_va(&n->g, self->other), 0xee, SZ_4K);
@@ -222,10 +213,7 @@ FIXTURE_VARIANT_ADD(nesting_inval_huge, gibibytes)
 
 FIXTURE_SETUP(nesting_inval_huge)
 {
-	const FIXTURE_VARIANT(nesting_inval) v = {
-		.pasid = 0x42,
-		.target = VFIO_INVALIDATE_TARGET_PASID,
-	};
+	const FIXTURE_VARIANT(nesting_inval) v = { .pasid = 0x42 };
 
 	nesting_inval_setup(_metadata, &self->i, &v);
 }
@@ -492,10 +480,7 @@ FIXTURE_VARIANT_ADD(inval_cost, entries_256)
 
 FIXTURE_SETUP(inval_cost)
 {
-	const FIXTURE_VARIANT(nesting_inval) v = {
-		.pasid = 0x42,
-		.target = VFIO_INVALIDATE_TARGET_PASID,
-	};
+	const FIXTURE_VARIANT(nesting_inval) v = { .pasid = 0x42 };
 
 	nesting_inval_setup(_metadata, &self->i, &v);
 	if (!_metadata->exit_code && !self->i.n.have_mon)
@@ -546,12 +531,12 @@ TEST_F(inval_cost, descriptors)
  * A long MAP_DMA
  */
 
-#define LONG_MAP	(192 * SZ_2M / 2)
+#define LONG_MAP	(64 * SZ_2M / 2)
 
 struct long_map {
 	struct nest *n;
 	int ret;
-	volatile bool done;
+	bool done;
 };
 
 static u64 now_ns(void)
@@ -571,25 +556,42 @@ static void *long_map_thread(void *arg)
 	m->ret = mem == MAP_FAILED ? -errno :
 		 vfio_map(&m->n->c, mem, GUEST_GPA + SZ_1G, LONG_MAP,
 			  VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
-	m->done = true;
+	__atomic_store_n(&m->done, true, __ATOMIC_RELEASE);
 	return NULL;
 }
 
-TEST_F_TIMEOUT(nesting_inval, beside_map_dma, 120)
+FIXTURE(inval_beside)
 {
-	struct long_map m = { .n = &self->n };
+	FIXTURE_DATA(nesting_inval) i;
+};
+
+FIXTURE_SETUP(inval_beside)
+{
+	const FIXTURE_VARIANT(nesting_inval) v = { .pasid = 0x42 };
+
+	nesting_inval_setup(_metadata, &self->i, &v);
+}
+
+FIXTURE_TEARDOWN(inval_beside)
+{
+}
+
+TEST_F_TIMEOUT(inval_beside, map_dma, 120)
+{
+	struct long_map m = { .n = &self->i.n };
 	u64 start, before, worst = 0, total;
 	pthread_t thread;
 	int calls = 0;
 
 	start = now_ns();
 	ASSERT_EQ(0, pthread_create(&thread, NULL, long_map_thread, &m));
-	while (!m.done) {
+	while (!__atomic_load_n(&m.done, __ATOMIC_ACQUIRE)) {
 		before = now_ns();
-		test_ok(inval_one(self, TEST_SRC, 1));
+		test_ok(inval_one(&self->i, TEST_SRC, 1));
+		before = now_ns() - before;
 		calls++;
-		if (!m.done && now_ns() - before > worst)
-			worst = now_ns() - before;
+		if (before > worst)
+			worst = before;
 		usleep(1000);
 	}
 	total = now_ns() - start;
@@ -597,6 +599,8 @@ TEST_F_TIMEOUT(nesting_inval, beside_map_dma, 120)
 	ASSERT_EQ(0, m.ret);
 	TH_LOG("MAP_DMA took %llu ms; %d invalidations, the longest %llu ms",
 	       total / 1000000, calls, worst / 1000000);
+	if (total < 100000000)
+		SKIP(return, "MAP_DMA is too fast here to be waited for");
 	/* One that waits takes as long as what it waits for */
 	EXPECT_LT(10, calls);
 	EXPECT_GT(total / 4, worst);

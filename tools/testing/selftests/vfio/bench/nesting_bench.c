@@ -132,7 +132,6 @@ static void measure(const char *key, const struct step *steps)
 	for (i = 0; i < nr && nr > 1; i++)
 		printf("%s.%s %llu\n", key, steps[i].name,
 		       (unsigned long long)median(insn[i]));
-	fflush(stdout);
 }
 
 static int nothing(void)
@@ -592,8 +591,11 @@ static void bench_iommufd(void)
 
 int main(void)
 {
+	static char out[16384];
 	int ret = imon_open(&mon);
 
+	/* Nothing is written before the end: output takes its own time */
+	setvbuf(stdout, out, _IOFBF, sizeof(out));
 	if (ret)
 		die("iommu-monitor", ret);
 	if (!imon_read32(&mon, IMON_ICOUNT_VALID))
