@@ -83,7 +83,7 @@ static inline int test_main(int argc, char **argv)
 #define VFIO_TEST_MAIN							\
 	int main(int argc, char **argv)					\
 	{								\
-		return test_main(argc, argv);				\
+		exit(test_main(argc, argv));				\
 	}
 
 /* One device in one container of type VFIO_TYPE1_NESTING_IOMMU */

@@ -205,6 +205,7 @@ TEST_F(api_argsz, pointer)
 	.err = err_,							\
 	.what = #member_ " = " #value_,					\
 }
+
 #define BIND_FIELD(m, v, e) FIELD(VFIO_IOMMU_BIND, bind.m, v, e)
 #define INV_FIELD(m, v, e) FIELD(VFIO_IOMMU_CACHE_INVALIDATE, inv.m, v, e)
 #define PASID_FIELD(m, v, e) FIELD(VFIO_IOMMU_PASID_REQUEST, pasid.m, v, e)

@@ -2,6 +2,8 @@
 /*
  * VFIO_IOMMU_BIND: whose table translates what, as the device's data shows
  */
+#include <poll.h>
+
 #include "nest_test.h"
 
 FIXTURE(nesting_bind)
@@ -395,6 +397,39 @@ TEST_F(bind_pasid, device_tlb)
 	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, self->pasid));
 	EXPECT_LT(inv, ptd_read64(&n->ptd, PTD_CNT_ATS_INV));
 	dma_refused(_metadata, &n->ptd, self->pasid);
+}
+
+/* The record goes through the table as well; then comes the interrupt */
+TEST_F(bind_pasid, record_and_interrupt)
+{
+	struct nest *n = &self->n;
+	struct ptd_desc d = {
+		.op = PTD_OP_MEMMOVE,
+		.flags = PTD_F_RECORD | PTD_F_IRQ,
+		.pasid = ptd_pasid(dma_pasid(self->pasid)),
+		.src = TEST_SRC,
+		.dst = TEST_DST,
+		.record = TEST_DST + SZ_4K,
+		.len = SZ_4K,
+	};
+	struct ptd_record *r = guest_va(&n->g, self->s.dst + SZ_4K);
+	struct pollfd irq = { .events = POLLIN };
+	u64 count = 0;
+
+	irq.fd = vfio_device_irq_eventfd(&n->d, VFIO_PCI_MSIX_IRQ_INDEX, 0);
+	ASSERT_LE(0, irq.fd);
+	ASSERT_EQ(PTD_ST_OK, ptd_run(&n->ptd, 0, &d, NULL));
+	EXPECT_EQ(PTD_ST_OK, r->status);
+	EXPECT_EQ(d.tag, r->tag);
+	EXPECT_EQ(SZ_4K, r->done);
+	EXPECT_TRUE(mem_is(&n->g, self->s.dst, self->s.fill, SZ_4K));
+	EXPECT_EQ(1, poll(&irq, 1, 5000));
+	EXPECT_EQ(sizeof(count), read(irq.fd, &count, sizeof(count)));
+	EXPECT_EQ(1, count);
+
+	/* No place for the record: the copy is made, the record refused */
+	d.record = TEST_DST + TEST_LEN;
+	EXPECT_EQ(PTD_ST_RECORD_FAULT, ptd_run(&n->ptd, 0, &d, NULL));
 }
 
 /* Privileged requests need the table to allow them */

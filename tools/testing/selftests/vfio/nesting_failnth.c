@@ -96,11 +96,13 @@ FIXTURE_TEARDOWN(nesting_failnth)
 {
 }
 
-/* Of @ret: an injected failure is ENOMEM, or EFAULT where user memory is read */
-#define check_failed(ret)						\
-	EXPECT_TRUE((ret) == -ENOMEM || (ret) == -EFAULT) {		\
-		TH_LOG("errno %d", -(ret));				\
+/* An injected failure is ENOMEM, or EFAULT where user memory is read */
+static void check_failed(struct __test_metadata *_metadata, int ret)
+{
+	EXPECT_TRUE(ret == -ENOMEM || ret == -EFAULT) {
+		TH_LOG("errno %d", -ret);
 	}
+}
 
 /* How often the caller's loop has to go on */
 #define for_each_failure(nth, failed)					\
@@ -178,7 +180,7 @@ TEST_F_TIMEOUT(failnth_bind, bind, 240)
 			continue;
 		}
 		ASSERT_TRUE(failed);
-		check_failed(ret);
+		check_failed(_metadata, ret);
 		failures++;
 		bindings_are(_metadata, n, variant->replace);
 		if (variant->replace) {
@@ -215,7 +217,7 @@ TEST_F_TIMEOUT(failnth_bind, unbind, 240)
 		failed = fail_disarm();
 		if (ret) {
 			ASSERT_TRUE(failed);
-			check_failed(ret);
+			check_failed(_metadata, ret);
 			dma_copies(_metadata, n, &n->ptd, pasid, a);
 			test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, pasid));
 		}
@@ -252,7 +254,7 @@ TEST_F_TIMEOUT(failnth_bind, bind_groups, 240)
 		ret = nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &b->t);
 		failed = fail_disarm();
 		if (ret)
-			check_failed(ret);
+			check_failed(_metadata, ret);
 		if (!ret || replace) {
 			dma_copies(_metadata, n, &n->ptd, pasid, ret ? a : b);
 			dma_copies(_metadata, n, &ptd2, pasid, ret ? a : b);
@@ -319,7 +321,7 @@ TEST_F_TIMEOUT(failnth_inval, invalidate, 240)
 		failed = fail_disarm();
 		if (ret) {
 			ASSERT_TRUE(failed);
-			check_failed(ret);
+			check_failed(_metadata, ret);
 		} else {
 			EXPECT_EQ(variant->nr, done);
 		}
@@ -348,7 +350,7 @@ TEST_F_TIMEOUT(nesting_failnth, pasid_alloc, 120)
 		failed = fail_disarm();
 		if (ret < 0) {
 			ASSERT_TRUE(failed);
-			check_failed(ret);
+			check_failed(_metadata, ret);
 			failures++;
 			nest_read_info(_metadata, n);
 			EXPECT_EQ(0, n->info.cap.pasid_used);
@@ -387,7 +389,7 @@ TEST_F_TIMEOUT(nesting_failnth, attach, 240)
 		failed = fail_disarm();
 		if (ret) {
 			ASSERT_TRUE(failed);
-			check_failed(ret);
+			check_failed(_metadata, ret);
 			failures++;
 			test_ok(vfio_container_set_type(&c,
 							VFIO_TYPE1_NESTING_IOMMU));

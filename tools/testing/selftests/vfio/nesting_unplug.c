@@ -4,7 +4,6 @@
  * run this last, with a machine to spare.
  */
 #include <poll.h>
-#include <sys/eventfd.h>
 
 #include "nest_test.h"
 
@@ -25,28 +24,6 @@ static bool becomes_gone(const char *bdf)
 	for (ms = 0; is_there(bdf) && ms < GONE_MS; ms += 100)
 		usleep(100000);
 	return !is_there(bdf);
-}
-
-/* An eventfd that says the kernel wants the device back */
-static int request_eventfd(const struct vfio_device *d)
-{
-	struct {
-		struct vfio_irq_set set;
-		s32 fd;
-	} req = {
-		.set = {
-			.argsz = sizeof(req),
-			.flags = VFIO_IRQ_SET_DATA_EVENTFD |
-				 VFIO_IRQ_SET_ACTION_TRIGGER,
-			.index = VFIO_PCI_REQ_IRQ_INDEX,
-			.count = 1,
-		},
-	};
-
-	req.fd = eventfd(0, EFD_CLOEXEC);
-	if (req.fd < 0 || vfio_ioctl(d->fd, VFIO_DEVICE_SET_IRQS, &req))
-		return -1;
-	return req.fd;
 }
 
 FIXTURE(unplug)
@@ -92,7 +69,8 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
 	dma_copies(_metadata, n, &self->ptd2, PASID, &self->s);
 	dma_copies(_metadata, n, &self->ptd2, NEST_RID, &self->s);
-	gone.fd = request_eventfd(&self->d2);
+	gone.fd = vfio_device_irq_eventfd(&self->d2, VFIO_PCI_REQ_IRQ_INDEX,
+					  0);
 	ASSERT_LE(0, gone.fd);
 
 	/* In the middle of its work */

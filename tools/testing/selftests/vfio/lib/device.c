@@ -127,8 +127,8 @@ int vfio_device_reset(const struct vfio_device *d)
 	return vfio_ioctl(d->fd, VFIO_DEVICE_RESET, NULL);
 }
 
-/* Returns an eventfd that the MSI-X vector signals */
-int vfio_device_irq_eventfd(const struct vfio_device *d, unsigned int vector)
+int vfio_device_irq_eventfd(const struct vfio_device *d, unsigned int index,
+			    unsigned int vector)
 {
 	struct {
 		struct vfio_irq_set set;
@@ -138,7 +138,7 @@ int vfio_device_irq_eventfd(const struct vfio_device *d, unsigned int vector)
 			.argsz = sizeof(req),
 			.flags = VFIO_IRQ_SET_DATA_EVENTFD |
 				 VFIO_IRQ_SET_ACTION_TRIGGER,
-			.index = VFIO_PCI_MSIX_IRQ_INDEX,
+			.index = index,
 			.start = vector,
 			.count = 1,
 		},
@@ -151,8 +151,8 @@ int vfio_device_irq_eventfd(const struct vfio_device *d, unsigned int vector)
 	ret = vfio_ioctl(d->fd, VFIO_DEVICE_SET_IRQS, &req);
 	if (ret) {
 		close(req.fd);
-		return vfio_fail(ret, "VFIO_DEVICE_SET_IRQS, vector %u of %s",
-				 vector, d->bdf);
+		return vfio_fail(ret, "VFIO_DEVICE_SET_IRQS, interrupt %u.%u of %s",
+				 index, vector, d->bdf);
 	}
 	return req.fd;
 }
