@@ -12,5 +12,6 @@ shift 2
 # Time is what was executed; one processor; nothing random
 ACCEL=tcg,thread=single exec "$here/../run.sh" --kernel "$kernel" --cpus 1 \
 	--qemu-arg -icount --qemu-arg shift=0,sleep=off \
-	--qemu-arg -rtc --qemu-arg clock=vm --qemu-arg -seed --qemu-arg 1 \
+	--qemu-arg -rtc --qemu-arg base=2026-01-01,clock=vm \
+	--qemu-arg -seed --qemu-arg 1 \
 	--timeout 300 --add "$prog" "$@" -- "${prog##*/}"
