@@ -290,7 +290,8 @@ EXPORT_SYMBOL_GPL(iommu_nested_unblock);
  * @domain: a nested domain
  * @array: the user's entries; on return ->entry_num is how many were done
  *
- * Covers the device TLB.
+ * Covers the device TLB.  However many entries there are, the driver lets
+ * others run in between and ends when the caller is killed.
  *
  * Context: may sleep; reads user memory.  Detaching @domain meanwhile is
  * safe, freeing it is not.
