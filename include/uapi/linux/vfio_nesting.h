@@ -148,8 +148,9 @@ struct vfio_iommu_type1_pasid_request {
  * VFIO_NESTING_INFO_NO_RO_MAPS.
  *
  * BIND makes a stage-1 table of the guest translate, nested on the mappings
- * of this container.  What was bound there is replaced.  UNBIND: requests with that PASID are blocked; requests without
- * PASID go through stage 2 alone.  BLOCK: the requests are blocked, those
+ * of this container.  What was bound there is replaced.  UNBIND: requests
+ * with that PASID are blocked; requests without PASID go through stage 2
+ * alone.  BLOCK: the requests are blocked, those
  * without PASID too.  BLOCK of a PASID is UNBIND, but not an error where
  * nothing is bound.
  *
