@@ -10,8 +10,8 @@ usage()
 	usage: run.sh [BDF...] [-- COMMAND...]
 
 	Binds the PCI functions BDF to vfio-pci, runs the tests that lie beside
-	this script, or COMMAND, with VFIO_BDF set to them, and binds them to
-	their drivers again.  BDF is an address as lspci -D prints it,
+	this script or that "make selftests" built, or COMMAND, with VFIO_BDF
+	set to them, and binds them to their drivers again.  BDF is an address as lspci -D prints it,
 	0000:01:00.0.  Without BDF: all of QEMU's pasid-testdev (1b36:11e9).
 
 	Whatever uses the devices must be stopped first: a network card loses
@@ -117,10 +117,19 @@ if [ $# -gt 0 ]; then
 	exit $?
 fi
 
-failed=0 passed=0 skipped=0
+# in a checkout of the series "make selftests" puts them elsewhere
+built=$here/../../../../build/selftests/vfio
 for t in "$here"/nesting_*; do
 	case $t in
-	*.c | *_unplug) continue ;;
+	*.c) ;;
+	*) [ ! -x "$t" ] || built=$here ;;
+	esac
+done
+
+failed=0 passed=0 skipped=0
+for t in "$built"/nesting_*; do
+	case $t in
+	*.c | *_unplug) continue ;;	# that one loses a device
 	esac
 	[ -x "$t" ] || continue
 	echo "# ${t##*/}"
@@ -132,7 +141,7 @@ for t in "$here"/nesting_*; do
 	esac
 done
 [ $((passed + failed + skipped)) -gt 0 ] ||
-	die "there are no tests in $here" "make selftests builds them"
+	die "there are no tests in $built" "make selftests builds them"
 echo "# programs: $passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ] || exit 1
 [ $passed -gt 0 ] || exit 4
