@@ -13,7 +13,7 @@ S := scripts
 # None of these is a file, and each script knows what is up to date.
 .PHONY: help demo test test-long proof bench check shell prepare qemu clean \
 	distclean kernel-plain kernel-debug kernel-modules kernel-stock \
-	tools selftests packages fetch
+	tools selftests packages fetch series series-check
 
 help:
 	@echo 'Nested translation and PASIDs on the VFIO type1 container'
@@ -29,6 +29,10 @@ help:
 	@echo '  make bench         what it costs, beside iommufd and without the series'
 	@echo '  make shell         a shell in the test guest'
 	@echo '                     (KERNEL=plain|debug|stock)'
+	@echo
+	@echo '  make series        the patches as mails, in build/series'
+	@echo '  make series-check  they apply and are the tree that is tested'
+	@echo '                     (FULL=1 builds after each patch: hours)'
 	@echo
 	@echo '  make prepare       sources below build/: fetched, patched, linked'
 	@echo '  make qemu          the QEMU with the test devices'
@@ -94,6 +98,13 @@ bench: packages
 check:
 	@$(S)/host-packages build check
 	@$(S)/check
+
+series: packages
+	@$(S)/series
+
+series-check: packages
+	@$(S)/host-packages build check
+	@FULL='$(FULL)' $(S)/series-check
 
 clean:
 	rm -rf build

@@ -45,6 +45,14 @@ need_space()
 		    "VFIO_NESTING_CACHE=/some/dir make ..."
 }
 
+# tree_id: what this checkout holds, edits and new files included
+tree_id()
+{
+	(cd "$top" && { git ls-files -coz --exclude-standard | sort -zu |
+		xargs -0 sha256sum 2>/dev/null || true; } | sha256sum |
+		cut -c 1-16)
+}
+
 # with_lock NAME COMMAND...: one at a time, over all checkouts
 with_lock()
 {

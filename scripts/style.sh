@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2034
+#
+# checkpatch, as make check and make series-check ask it.  Sourced.
+
+# Paths are those of the tree.  User space has no BIT(), ARRAY_SIZE() or
+# __noreturn, and talks to devices by volatile.
+# FILE_PATH_CHANGES: MAINTAINERS comes with the exported series.
+# CONFIG_DESCRIPTION counts lines.
+no_kernel=FILE_PATH_CHANGES,CONFIG_DESCRIPTION
+no_user=$no_kernel,BIT_MACRO,ARRAY_SIZE,VOLATILE,EMBEDDED_FUNCTION_NAME
+no_user+=,PREFER_DEFINED_ATTRIBUTE_MACRO
+
+# checkpatch IGNORE ARG...: files on stdin.  Without git it asks neither for
+# commits that a source package has not, nor for Python modules.
+checkpatch()
+{
+	local ignore=$1
+
+	shift
+	GIT_DIR=/nonexistent xargs -r -P "$jobs" -n 6 \
+		"$build/stock/scripts/checkpatch.pl" --root="$build/stock" --strict \
+		--no-summary --terse --show-types --ignore "$ignore" "$@"
+}
+
+# checkpatch takes the * after the harness's FIXTURE_DATA() for a product
+not_a_product()
+{
+	local f n rest rc=0
+
+	while IFS=: read -r f n rest; do
+		case $rest in
+		*:SPACING:*"'*'"*)
+			! sed -n "${n}p" "$f" | grep -q 'FIXTURE_DATA(' ||
+				continue
+			;;
+		esac
+		echo "$f:$n:$rest"
+		rc=1
+	done
+	return $rc
+}
