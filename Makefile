@@ -13,7 +13,8 @@ S := scripts
 # None of these is a file, and each script knows what is up to date.
 .PHONY: help demo test test-long proof bench check shell prepare qemu clean \
 	distclean kernel-plain kernel-debug kernel-modules kernel-stock \
-	tools selftests packages fetch series series-check
+	tools selftests packages fetch series series-check \
+	docs
 
 help:
 	@echo 'Nested translation and PASIDs on the VFIO type1 container'
@@ -30,6 +31,7 @@ help:
 	@echo '  make shell         a shell in the test guest'
 	@echo '                     (KERNEL=plain|debug|stock)'
 	@echo
+	@echo '  make docs          the documents as HTML, in build/docs'
 	@echo '  make series        the patches as mails, in build/series'
 	@echo '  make series-check  they apply and are the tree that is tested'
 	@echo '                     (FULL=1 builds after each patch: hours)'
@@ -98,6 +100,10 @@ bench: packages
 check:
 	@$(S)/host-packages build check
 	@$(S)/check
+
+docs:
+	@$(S)/host-packages build docs
+	@$(S)/docs
 
 series: packages
 	@$(S)/series
