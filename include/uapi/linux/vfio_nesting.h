@@ -110,10 +110,11 @@ struct vfio_iommu_type1_info_cap_nesting {
  * that is still bound is given back with its last binding.
  *
  * Return: ALLOC: a PASID; FREE: 0; else -1 with errno
- * * EINVAL	flags not exactly one, min > max, min 0, max over 20 bits
- * * EOPNOTSUPP	no format of this container has PASID_ALLOC
- * * EDQUOT	ALLOC: the quota is used up
- * * ENOSPC	ALLOC: no free PASID in the range
+ *
+ * * EINVAL: flags not exactly one, min > max, min 0, max over 20 bits
+ * * EOPNOTSUPP: no format of this container has PASID_ALLOC
+ * * EDQUOT: ALLOC: the quota is used up
+ * * ENOSPC: ALLOC: no free PASID in the range
  *
  * This and the following two fail with EINVAL where no group is attached, as
  * any ioctl of such a container, and with ENOTTY in other containers.
@@ -158,14 +159,16 @@ struct vfio_iommu_type1_pasid_request {
  * nothing.  Whatever fails has changed nothing.
  *
  * Return: 0, or -1 with errno
- * * EINVAL	unknown flag, op, target; a field that must be 0; bad data;
- *		@group_fd is not a group
- * * EBADF	@group_fd is no file
- * * ENOENT	the group is not in this container; UNBIND: bound nowhere
- * * EOPNOTSUPP	@format or @target is not what this IOMMU has
- * * ERANGE	@pasid is beyond what the device supports
- * * ENOSPC	too many bindings, or no domain id left
- * * EBUSY	the PASID is freed but still in use
+ *
+ * * EINVAL: unknown flag, op, target; a field that must be 0; bad data;
+ *   @group_fd is not a group
+ *
+ * * EBADF: @group_fd is no file
+ * * ENOENT: the group is not in this container; UNBIND: bound nowhere
+ * * EOPNOTSUPP: @format or @target is not what this IOMMU has
+ * * ERANGE: @pasid is beyond what the device supports
+ * * ENOSPC: too many bindings, or no domain id left
+ * * EBUSY: the PASID is freed but still in use
  */
 struct vfio_iommu_type1_bind {
 	__u32	argsz;
@@ -208,13 +211,15 @@ struct vfio_iommu_type1_bind {
  *
  * Return: 0, or -1 with errno; @entry_num is written in both cases once the
  * arguments were accepted, and counts the entries done for all bindings
- * * EINVAL	unknown flag, target; @entry_num 0 or over 65536; @entry_len
- *		too short; bad entry; @group_fd is not a group
- * * E2BIG	@entry_len over a page; what is not known there is not 0
- * * EBADF	@group_fd is no file
- * * ENOENT	the group is not in this container; nothing is bound there
- * * EOPNOTSUPP	@format is not what is bound there, unknown flag in an entry
- * * EIO	the hardware did not complete the invalidation
+ *
+ * * EINVAL: unknown flag, target; @entry_num 0 or over 65536; @entry_len
+ *   too short; bad entry; @group_fd is not a group
+ *
+ * * E2BIG: @entry_len over a page; what is not known there is not 0
+ * * EBADF: @group_fd is no file
+ * * ENOENT: the group is not in this container; nothing is bound there
+ * * EOPNOTSUPP: @format is not what is bound there, unknown flag in an entry
+ * * EIO: the hardware did not complete the invalidation
  */
 struct vfio_iommu_type1_cache_invalidate {
 	__u32	argsz;
