@@ -162,7 +162,6 @@ struct vfio_iommu_type1_pasid_request {
  *
  * * EINVAL: unknown flag, op, target; a field that must be 0; bad data;
  *   @group_fd is not a group
- *
  * * EBADF: @group_fd is no file
  * * ENOENT: the group is not in this container; UNBIND: bound nowhere
  * * EOPNOTSUPP: @format or @target is not what this IOMMU has
@@ -214,7 +213,6 @@ struct vfio_iommu_type1_bind {
  *
  * * EINVAL: unknown flag, target; @entry_num 0 or over 65536; @entry_len
  *   too short; bad entry; @group_fd is not a group
- *
  * * E2BIG: @entry_len over a page; what is not known there is not 0
  * * EBADF: @group_fd is no file
  * * ENOENT: the group is not in this container; nothing is bound there
