@@ -4,12 +4,14 @@
 # checkpatch, as make check and make series-check ask it.  Sourced.
 
 # Paths are those of the tree.  User space has no BIT(), ARRAY_SIZE() or
-# __noreturn, and talks to devices by volatile.
+# __noreturn, and talks to devices by volatile.  Its tests name an argument of a
+# macro twice where nothing can be evaluated twice: in initializers of tables
+# and as the variable of a loop (MACRO_ARG_REUSE).
 # FILE_PATH_CHANGES: MAINTAINERS comes with the exported series.
 # CONFIG_DESCRIPTION counts lines.
 no_kernel=FILE_PATH_CHANGES,CONFIG_DESCRIPTION
 no_user=$no_kernel,BIT_MACRO,ARRAY_SIZE,VOLATILE,EMBEDDED_FUNCTION_NAME
-no_user+=,PREFER_DEFINED_ATTRIBUTE_MACRO
+no_user+=,PREFER_DEFINED_ATTRIBUTE_MACRO,MACRO_ARG_REUSE
 
 # checkpatch IGNORE ARG...: files on stdin.  Without git it asks neither for
 # commits that a source package has not, nor for Python modules.

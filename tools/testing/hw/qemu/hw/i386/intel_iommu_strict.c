@@ -2082,7 +2082,8 @@ bool vtd_strict_realize(IntelIOMMUState *s, PCIBus *bus, Error **errp)
                                      g_free);
     v->tlb = g_hash_table_new_full(key_hash, key_equal, g_free, g_free);
     v->psc = g_hash_table_new_full(key_hash, key_equal, g_free, g_free);
-    v->bh = qemu_bh_new(run_queue_bh, v);
+    v->bh = qemu_bh_new_guarded(run_queue_bh, v,
+                                &DEVICE(s)->mem_reentrancy_guard);
     s->strict = v;
     error_setg(&v->migration_blocker,
                "intel-iommu with x-nesting=on cannot be migrated");

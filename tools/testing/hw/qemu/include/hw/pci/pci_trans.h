@@ -22,8 +22,10 @@
 #define PCI_TRANS_WRITE         (1u << 1)
 #define PCI_TRANS_EXEC          (1u << 2)
 #define PCI_TRANS_PRIV          (1u << 3)
-/* A translation request (ATS).  Never stalls, never raises a primary fault
- * for a condition that a page request can repair. */
+/*
+ * A translation request (ATS).  Never stalls, never raises a primary fault
+ * for a condition that a page request can repair.
+ */
 #define PCI_TRANS_ATS           (1u << 4)
 /* An access with AT = translated: @iova is what an ATS answer returned. */
 #define PCI_TRANS_TRANSLATED    (1u << 5)
