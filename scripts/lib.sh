@@ -69,6 +69,36 @@ with_lock()
 	exec {fd}>&-
 }
 
+# with_tree TREE COMMAND...: compile, while nobody changes build/TREE
+with_tree()
+{
+	local fd rc=0
+
+	exec {fd}>"$build/.${1//\//-}.use"
+	flock -s "$fd"
+	shift
+	"$@" || rc=$?
+	exec {fd}>&-
+	return $rc
+}
+
+# change_tree DIRECTORY: wait for whoever compiles from it.  Nobody does until
+# this process has ended.
+change_tree()
+{
+	local lock=${1#"$build/"} fd
+
+	[ -z "${changing[$1]:-}" ] || return 0
+	lock=$build/.${lock//\//-}.use
+	exec {fd}>"$lock"
+	if ! flock -n "$fd"; then
+		say "  waiting for a build that uses ${1#"$top/"}"
+		flock "$fd"
+	fi
+	changing[$1]=$fd
+}
+declare -A changing=()
+
 # progress_count LOG: how far a build has come, from what it printed
 progress_count()
 {
