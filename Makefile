@@ -50,7 +50,7 @@ help:
 	@echo 'One command in the guest:  tools/testing/vm/run.sh -- COMMAND'
 
 packages:
-	@$(S)/host-packages build
+	@$(S)/host-packages build $(filter arm64 all,$(ARCH))
 
 fetch: packages
 	@$(S)/fetch linux >/dev/null && $(S)/fetch qemu >/dev/null
@@ -59,7 +59,7 @@ prepare: packages
 	@$(S)/prepare linux stock qemu
 
 qemu: packages
-	@$(S)/build-qemu x86_64
+	@$(S)/build-qemu
 
 kernel-plain: packages
 	@$(S)/build-kernel linux plain
@@ -86,10 +86,10 @@ shell: packages
 	@$(S)/shell $(KERNEL)
 
 test: packages
-	@$(S)/test --arch '$(ARCH)' '$(TESTS)'
+	@ARCH= $(S)/test --arch '$(ARCH)' '$(TESTS)'
 
 test-long: packages
-	@$(S)/test --long --arch '$(ARCH)' '$(TESTS)'
+	@ARCH= $(S)/test --long --arch '$(ARCH)' '$(TESTS)'
 
 proof: packages
 	@$(S)/proof

@@ -33,6 +33,23 @@ die()
 	exit 1
 }
 
+# use_arch ARCH: what QEMU and compilers call it, the prefix of a compiler that
+# is not for this machine, the kernel's image, and where things built for it
+# go.  Those of x86_64 have no name of their own.
+# shellcheck disable=SC2034
+use_arch()
+{
+	arch=$1 suffix='' user=$build cross=''
+	case $arch in
+	x86_64)	arch_qemu=x86_64 image=arch/x86/boot/bzImage ;;
+	arm64)	arch_qemu=aarch64 image=arch/arm64/boot/Image
+		suffix=-arm64 user=$build/arm64 ;;
+	*)	die "ARCH=$arch: it is x86_64 or arm64" ;;
+	esac
+	[ "$(uname -m)" = "$arch_qemu" ] || cross=$arch_qemu-linux-gnu-
+}
+use_arch "${ARCH:-x86_64}"
+
 # need_space DIR MEGABYTES
 need_space()
 {

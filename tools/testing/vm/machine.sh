@@ -18,17 +18,23 @@ vtd_props=(
 # what a test plugs.
 testdevs=2
 testdev=pasid-testdev
-monitor=iommu-monitor
+monitor="iommu-monitor"
 
-# machine_x86_64: fill the array machine
+# Properties of the SMMUv3 model, likewise
+smmu_props=(
+	x-nesting=on
+)
+
+# machine_x86_64: fill the array machine, and the start of cmdline
 machine_x86_64()
 {
-	local i props='' p have
+	local props='' p have
 
+	cmdline="console=ttyS0 intel_iommu=on,sm_on tsc=reliable no_timer_check"
 	have=$("$qemu" -device intel-iommu,help 2>/dev/null)
 	for p in "${vtd_props[@]}"; do
 		# hosts that cannot nest; ATS is served by x-nesting only
-		case $iommu:$p in
+		case ${iommu:=vtd}:$p in
 		vtd-*:x-nesting=* | vtd-*:device-iotlb=*)	continue ;;
 		vtd-legacy:x-scalable-mode=*)			continue ;;
 		esac
@@ -44,7 +50,36 @@ machine_x86_64()
 	vtd*)	machine+=(-device "intel-iommu$props${VTD_PROPS:+,$VTD_PROPS}") ;;
 	*)	die "--iommu $iommu: vtd, vtd-flat, vtd-legacy, amd or virtio" ;;
 	esac
-	have=$("$qemu" -device help 2>/dev/null)
+	pcie_devices
+}
+
+machine_arm64()
+{
+	local p have more=${SMMU_PROPS:-}
+
+	cmdline="console=ttyAMA0"
+	machine=(-machine "virt,gic-version=3,iommu=smmuv3,highmem=on"
+		 # as wide as the SMMU, which SVA asks for; quick to emulate
+		 -cpu cortex-a57)
+	case ${iommu:=smmu} in
+	smmu)	;;
+	*)	die "--iommu $iommu: smmu" ;;
+	esac
+	# the machine makes the SMMU itself
+	have=$("$qemu" -device arm-smmuv3,help 2>/dev/null || true)
+	for p in "${smmu_props[@]}" ${more//,/ }; do
+		! grep -qE "^ *${p%%=*}=" <<<"$have" ||
+			machine+=(-global "arm-smmuv3.$p")
+	done
+	pcie_devices
+}
+
+# pcie_devices: root ports, what is behind them, and the monitor
+pcie_devices()
+{
+	local i have
+
+	have=$("$qemu" -machine none -device help 2>/dev/null)
 	for ((i = 0; i <= testdevs; i++)); do
 		machine+=(-device "pcie-root-port,id=rp$i,bus=pcie.0,chassis=$((i + 1)),slot=$((i + 1)),addr=$((i + 4)).0")
 		if [ "$i" -lt "$testdevs" ] &&

@@ -17,14 +17,15 @@ usage()
 	Boots the test guest, runs COMMAND in it, powers off.  One word is
 	shell text, several are a command and its arguments.
 
-	  --arch ARCH        x86_64 (default)
+	  --arch ARCH        x86_64 (default; or ARCH of the environment), arm64
 	  --kernel KIND      plain (default), debug, modules: with the series
 	                     stock: debug, without the series
-	                     or the path of a bzImage
+	                     or the path of a bzImage (arm64: Image)
 	  --add SRC[:DST]    copy a file or directory into the guest; a file
 	                     goes to /bin, a directory to /
 	  --iommu KIND       vtd (default): nests; vtd-flat: scalable mode
-	                     without nesting; vtd-legacy; amd; virtio
+	                     without nesting; vtd-legacy; amd; virtio.
+	                     arm64: smmu (default)
 	  --append WORDS     more words for the kernel's command line
 	  --known REGEX      lines of the kernel's log that are no complaint: a
 	                     defect of an unmodified kernel
@@ -37,7 +38,7 @@ usage()
 	  --print            print the QEMU command instead of running it
 
 	In the environment: ACCEL=kvm where the host has it (default tcg),
-	VTD_PROPS=... for further properties of the VT-d model.
+	VTD_PROPS=..., SMMU_PROPS=... for further properties of the model.
 
 	Exit status: that of COMMAND; 124 if the guest hung; 125 if it died or
 	its kernel complained (WARN, BUG, lockdep, KASAN, ...); 126 if it could
@@ -53,11 +54,11 @@ fail()
 	exit 126
 }
 
-arch=x86_64 kernel=plain memory=1G cpus=2 limit=120 console='' shell='' print=''
-append='' adds=() extra=() iommu=vtd known=()
+kernel=plain memory=1G cpus=2 limit=120 console='' shell='' print=''
+append='' adds=() extra=() iommu='' known=()
 while [ $# -gt 0 ]; do
 	case $1 in
-	--arch)		arch=$2; shift 2 ;;
+	--arch)		use_arch "$2"; shift 2 ;;
 	--kernel)	kernel=$2; shift 2 ;;
 	--add)		adds+=("$2"); shift 2 ;;
 	--iommu)	iommu=$2; shift 2 ;;
@@ -76,19 +77,18 @@ while [ $# -gt 0 ]; do
 	esac
 done
 [ $# -gt 0 ] || [ -n "$shell" ] || { usage >&2; exit 126; }
-[ "$arch" = x86_64 ] || fail "there is no $arch guest yet"
 
 debug=''
 case $kernel in
-plain)	image=$build/linux/out-plain/arch/x86/boot/bzImage ;;
+plain)	image=$build/linux/out-plain$suffix/$image ;;
 debug | modules)
-	image=$build/linux/out-$kernel/arch/x86/boot/bzImage debug=y ;;
-stock)	image=$build/stock/out-debug/arch/x86/boot/bzImage debug=y ;;
+	image=$build/linux/out-$kernel$suffix/$image debug=y ;;
+stock)	image=$build/stock/out-debug$suffix/$image debug=y ;;
 *)	image=$kernel ;;
 esac
 [ -r "$image" ] || fail "there is no kernel at ${image#"$top/"}" \
 	"make kernel-$kernel builds it"
-qemu=$build/qemu/out-$arch/qemu-system-$arch
+qemu=$build/qemu/out-$arch_qemu/qemu-system-$arch_qemu
 [ -x "$qemu" ] || fail "there is no ${qemu#"$top/"}" "make qemu builds it"
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/vfio-nesting-vm.XXXXXX")
@@ -118,8 +118,13 @@ make_initrd()
 	local root=$tmp/root a from to bb
 
 	mkdir -p "$root"/{bin,dev,etc,root,proc,sys,tmp}
-	bb=$(command -v busybox) || fail "there is no busybox" \
-		"apt-get install busybox-static"
+	if [ -n "$cross" ]; then
+		bb=$("$top/scripts/fetch" "$arch-busybox") || exit 126
+		bb=$bb/usr/bin/busybox
+	else
+		bb=$(command -v busybox) || fail "there is no busybox" \
+			"apt-get install busybox-static"
+	fi
 	! readelf -lW "$bb" | grep -q INTERP || fail "$bb is not static" \
 		"apt-get install busybox-static"
 	cp "$bb" "$root/bin/busybox"
@@ -161,8 +166,7 @@ make_initrd "$@"
 machine=()
 "machine_$arch"
 
-cmdline="console=ttyS0 intel_iommu=on,sm_on nokaslr panic=-1 oops=panic"
-cmdline+=" random.trust_cpu=on tsc=reliable no_timer_check"
+cmdline+=" nokaslr panic=-1 oops=panic random.trust_cpu=on"
 cmdline+=" rcupdate.rcu_cpu_stall_suppress_at_boot=1"
 [ -z "$debug" ] || cmdline+=" panic_on_warn=1 softlockup_panic=1"
 [ -z "$shell" ] || cmdline+=" quiet"
@@ -176,7 +180,7 @@ accel=${ACCEL:-tcg}
 # (iotlb_to_section() of an index from before).  The guest then waits for ever.
 [ "$accel" != tcg ] || accel=tcg,thread=single
 # shellcheck disable=SC2054
-cmd=("$qemu" -L "$build/qemu/out-$arch/pc-bios/optionrom"
+cmd=("$qemu" -L "$build/qemu/out-$arch_qemu/pc-bios/optionrom"
      -L /usr/share/seabios -L /usr/share/qemu
      -nodefaults -no-user-config -no-reboot -display none -vga none
      -accel "$accel" -m "$memory" -smp "$cpus"
