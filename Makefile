@@ -14,7 +14,7 @@ S := scripts
 .PHONY: help demo test test-long proof bench check shell prepare qemu clean \
 	distclean kernel-plain kernel-debug kernel-modules kernel-stock \
 	tools selftests packages fetch series series-check \
-	docs
+	docs deb
 
 help:
 	@echo 'Nested translation and PASIDs on the VFIO type1 container'
@@ -31,6 +31,8 @@ help:
 	@echo '  make shell         a shell in the test guest'
 	@echo '                     (KERNEL=plain|debug|stock)'
 	@echo
+	@echo '  make deb           installable packages in build/deb, from your'
+	@echo '                     configuration (CONFIG=FILE) or from Debian'"'"'s'
 	@echo '  make docs          the documents as HTML, in build/docs'
 	@echo '  make series        the patches as mails, in build/series'
 	@echo '  make series-check  they apply and are the tree that is tested'
@@ -100,6 +102,10 @@ bench: packages
 check:
 	@$(S)/host-packages build check
 	@$(S)/check
+
+deb:
+	@$(S)/host-packages build deb
+	@CONFIG='$(CONFIG)' LOCALMOD='$(LOCALMOD)' $(S)/deb
 
 docs:
 	@$(S)/host-packages build docs

@@ -5,13 +5,16 @@
  * See Documentation/userspace-api/vfio-nesting.rst.
  */
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "libvfio.h"
+#include "requirements.h"
 
 /* Exit codes */
 #define EX_OK		0
@@ -27,13 +30,16 @@
 #define DEMO_MAX_PASID	0xfffffu
 
 static const char usage[] =
-"Usage: vfio-nest info BDF\n"
+"Usage: vfio-nest info [--json] [--root DIR] BDF\n"
 "       vfio-nest demo [BDF]\n"
 "       vfio-nest --help\n"
 "\n"
 "  info BDF    Say what nested translation the device offers through VFIO,\n"
-"              and what is missing.  Works on any device that is bound to\n"
-"              vfio-pci; changes nothing.\n"
+"              or which of the things that takes is missing, and what to do\n"
+"              about it.  Looks at any device; changes nothing.\n"
+"              --json       for programs\n"
+"              --root DIR   look at a copy of another machine's /sys, /proc\n"
+"                           and /boot below DIR\n"
 "  demo [BDF]  Play a guest: build page tables in its memory, bind them to\n"
 "              PASIDs, let the device copy through them, take a page away and\n"
 "              watch the IOMMU stop the device.  Needs the emulated device\n"
@@ -45,12 +51,13 @@ static const char usage[] =
 "what it should; 2 wrong usage; 4 a device or a feature is not there.\n";
 
 /* Prints words so that lines stay within 80 columns */
-static void wrapped(const char *indent, const char *text)
+static void hanging(const char *first, const char *indent, const char *text)
 {
-	size_t room = 79 - strlen(indent), n;
+	size_t room, n;
 
-	while (*text) {
-		n = strlen(text);
+	for (; *text; first = indent) {
+		room = 79 - strlen(first);
+		n = strcspn(text, "\n");
 		if (n > room) {
 			n = room;
 			while (n && text[n] != ' ')
@@ -58,11 +65,15 @@ static void wrapped(const char *indent, const char *text)
 			if (!n)
 				n = room;
 		}
-		printf("%s%.*s\n", indent, (int)n, text);
+		printf("%s%.*s\n", first, (int)n, text);
 		text += n;
-		while (*text == ' ')
-			text++;
+		text += strspn(text, "\n ");
 	}
+}
+
+static void wrapped(const char *indent, const char *text)
+{
+	hanging(indent, indent, text);
 }
 
 static void say(const char *indent, const char *fmt, ...)
@@ -102,40 +113,8 @@ static const char *yes_no(bool yes)
  * Opening a device
  */
 
-static const char bind_it[] =
-"Bind it, after stopping all that uses it:\n"
-"  echo vfio-pci > /sys/bus/pci/devices/%s/driver_override\n"
-"  echo %s > /sys/bus/pci/devices/%s/driver/unbind   # if bound\n"
-"  echo %s > /sys/bus/pci/drivers_probe\n"
-"tools/testing/selftests/vfio/run.sh does that and undoes it.";
-
-static const char bind_all[] =
-"Bind every device of IOMMU group %s to vfio-pci:\n"
-"  ls /sys/kernel/iommu_groups/%s/devices";
-
-static int open_failed(const char *bdf, int err)
+static int open_failed(int err)
 {
-	char driver[64], group[32], next[768];
-
-	if (access("/sys/bus/pci/devices", F_OK))
-		return complain(EX_MISSING, err, "Is sysfs mounted on /sys?");
-	if (vfio_sysfs_id(bdf, "vendor") < 0) {
-		vfio_fail(0, "there is no PCI function %s", bdf);
-		return complain(EX_MISSING, 0, "lspci -D lists what there is.");
-	}
-	if (vfio_sysfs_link(bdf, "iommu_group", group, sizeof(group))) {
-		vfio_fail(0, "%s is behind no IOMMU", bdf);
-		return complain(EX_MISSING, 0,
-"Turn the IOMMU on in the firmware, and on the kernel's command line:\n"
-"intel_iommu=on,sm_on");
-	}
-	if (vfio_sysfs_link(bdf, "driver", driver, sizeof(driver)))
-		snprintf(driver, sizeof(driver), "no driver");
-	if (strcmp(driver, "vfio-pci")) {
-		vfio_fail(0, "%s is bound to %s, not to vfio-pci", bdf, driver);
-		snprintf(next, sizeof(next), bind_it, bdf, bdf, bdf, bdf);
-		return complain(EX_MISSING, 0, next);
-	}
 	switch (err) {
 	case -EBUSY:
 		return complain(EX_FAILED, err,
@@ -143,15 +122,31 @@ static int open_failed(const char *bdf, int err)
 	case -EACCES:
 		return complain(EX_FAILED, err,
 "Become root, or take the ownership of the group's file.");
-	case -EPERM:
-		snprintf(next, sizeof(next), bind_all, group, group);
-		return complain(EX_FAILED, err, next);
-	case -ENOENT:
-	case -ENODEV:
+	case -EOPNOTSUPP:
 		return complain(EX_MISSING, err,
-"The kernel needs VFIO: modprobe vfio-pci vfio_iommu_type1");
+"The IOMMU of this device cannot nest, or not as it is configured.  Intel:\n"
+"intel_iommu=on,sm_on on the kernel's command line, and no pass-through.");
 	default:
-		return complain(EX_FAILED, err, "The kernel's log may tell more: dmesg");
+		return complain(EX_FAILED, err,
+"The kernel's log may tell more: dmesg");
+	}
+}
+
+static void show_requirements(const struct requirements *reqs, bool all)
+{
+	const struct requirement *r;
+	char text[512];
+	unsigned int i;
+
+	for (i = 0; i < reqs->nr; i++) {
+		r = &reqs->r[i];
+		if (!all && r->state != REQ_NO)
+			continue;
+		snprintf(text, sizeof(text), "%-8s %s", req_state_name(r->state),
+			 r->what);
+		hanging("  ", "           ", text);
+		if (r->next[0])
+			hanging("           -> ", "              ", r->next);
 	}
 }
 
@@ -161,23 +156,14 @@ static int open_device(struct vfio_container *c, struct vfio_device *d,
 {
 	int ret, fd;
 
-	/* What there is to say about the device comes before all else */
-	if (vfio_sysfs_id(bdf, "vendor") < 0)
-		return open_failed(bdf, -ENODEV);
 	ret = vfio_container_open(c);
 	if (ret)
-		return open_failed(bdf, ret);
-	if (vfio_check_extension(c, VFIO_TYPE1_NESTING_API) != 1) {
-		vfio_fail(0, "this kernel has no nesting for VFIO containers");
-		return complain(EX_MISSING, 0,
-"VFIO_CHECK_EXTENSION(VFIO_TYPE1_NESTING_API) is not 1: boot a kernel with\n"
-"the vfio-nesting patches and CONFIG_VFIO_IOMMU_TYPE1_NESTING.");
-	}
+		return open_failed(ret);
 	fd = vfio_container_attach(c, VFIO_TYPE1_NESTING_IOMMU, bdf);
 	if (fd < 0)
-		return open_failed(bdf, fd);
+		return open_failed(fd);
 	ret = vfio_device_get(d, fd, bdf);
-	return ret ? open_failed(bdf, ret) : 0;
+	return ret ? open_failed(ret) : 0;
 }
 
 static int no_nesting(const char *bdf, int err)
@@ -309,24 +295,94 @@ static void show_device(const struct vfio_device *d)
 		show_vtd(&hw);
 }
 
-static int do_info(const char *bdf)
+static void json_info(const char *bdf, const struct requirements *reqs,
+		      const union nest_info *info, const struct vfio_device *d)
 {
+	struct vfio_device_feature_nesting n;
+	struct iommu_hw_info_vtd hw;
+	const struct requirement *r;
+	struct json j = {};
+	unsigned int i;
+
+	json_object(&j, NULL);
+	json_string(&j, "device", bdf);
+	json_bool(&j, "nesting", info);
+	json_array(&j, "requirements");
+	for (i = 0; i < reqs->nr; i++) {
+		r = &reqs->r[i];
+		json_object(&j, NULL);
+		json_string(&j, "id", r->id);
+		json_string(&j, "state", req_state_name(r->state));
+		json_string(&j, "what", r->what);
+		if (r->next[0])
+			json_string(&j, "next", r->next);
+		json_end(&j);
+	}
+	json_end(&j);
+	if (info) {
+		const struct vfio_iommu_type1_info_cap_nesting *cap = &info->cap;
+
+		json_array(&j, "formats");
+		for (i = 0; i < cap->nr_formats; i++) {
+			json_object(&j, NULL);
+			json_number(&j, "format", cap->formats[i].format);
+			json_number(&j, "features", cap->formats[i].features);
+			json_number(&j, "required", cap->formats[i].required);
+			json_end(&j);
+		}
+		json_end(&j);
+		json_number(&j, "flags", cap->flags);
+		json_number(&j, "pasid_quota", cap->pasid_quota);
+		json_number(&j, "pasid_used", cap->pasid_used);
+		json_number(&j, "max_bindings", cap->max_bindings);
+		json_number(&j, "nr_bindings", cap->nr_bindings);
+		json_number(&j, "msi_start", cap->msi_start);
+		json_number(&j, "msi_size", cap->msi_size);
+	}
+	if (info && !nest_device_info(d, &n, &hw)) {
+		json_number(&j, "pasid_bits", n.pasid_bits);
+		json_number(&j, "device_flags", n.flags);
+		if (n.format == VFIO_NESTING_FORMAT_VTD_S1 &&
+		    n.hw_info_len >= sizeof(hw)) {
+			json_hex(&j, "vtd_cap", hw.cap_reg);
+			json_hex(&j, "vtd_ecap", hw.ecap_reg);
+		}
+	}
+	json_end(&j);
+	json_done(&j);
+}
+
+static int do_info(const char *bdf, const char *root, bool json)
+{
+	struct requirements reqs;
 	struct vfio_container c;
 	struct vfio_device d;
 	union nest_info info;
-	char group[32] = "?";
 	int ret;
 
+	requirements_find(&reqs, root, bdf);
+	if (requirements_missing(&reqs) || root[0]) {
+		if (json) {
+			json_info(bdf, &reqs, NULL, NULL);
+		} else {
+			printf("%s: what nested translation takes\n", bdf);
+			show_requirements(&reqs, true);
+		}
+		return requirements_missing(&reqs) ? EX_MISSING : EX_OK;
+	}
 	ret = open_device(&c, &d, bdf);
 	if (ret)
 		return ret;
-	vfio_sysfs_link(bdf, "iommu_group", group, sizeof(group));
-	printf("%s: %04x:%04x, IOMMU group %s, bound to vfio-pci\n", bdf,
-	       vfio_sysfs_id(bdf, "vendor"), vfio_sysfs_id(bdf, "device"),
-	       group);
 	ret = nest_info(&c, &info);
 	if (ret)
 		return no_nesting(bdf, ret);
+	if (json) {
+		json_info(bdf, &reqs, &info, &d);
+		return EX_OK;
+	}
+	printf("%s: %04x:%04x\n", bdf, vfio_sysfs_id(bdf, "vendor"),
+	       vfio_sysfs_id(bdf, "device"));
+	show_requirements(&reqs, true);
 	show_container(&info);
 	show_device(&d);
 	return EX_OK;
@@ -444,6 +500,7 @@ static void kernel_log(struct demo *demo)
 static int demo_open(struct demo *demo)
 {
 	static char found[VFIO_BDF_LEN];
+	struct requirements reqs;
 	int ret;
 
 	if (!demo->bdf) {
@@ -461,6 +518,13 @@ static int demo_open(struct demo *demo)
 			  PTD_VENDOR_ID, PTD_DEVICE_ID);
 		return complain(EX_MISSING, 0,
 "The demo has no driver for other devices.  Try: vfio-nest info BDF.");
+	}
+	requirements_find(&reqs, "", demo->bdf);
+	if (requirements_missing(&reqs)) {
+		printf("%s: what is missing for nested translation\n",
+		       demo->bdf);
+		show_requirements(&reqs, false);
+		return EX_MISSING;
 	}
 	ret = open_device(&demo->c, &demo->d, demo->bdf);
 	if (ret)
@@ -760,26 +824,50 @@ static int wrong_usage(const char *what)
 
 int main(int argc, char **argv)
 {
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "root", required_argument, NULL, 'r' },
+		{ }
+	};
+	const char *root = "", *cmd;
 	char bdf[VFIO_BDF_LEN];
-	int i;
+	bool json = false;
+	int c;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help")) {
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 'h':
 			fputs(usage, stdout);
 			return EX_OK;
+		case 'j':
+			json = true;
+			break;
+		case 'r':
+			root = optarg;
+			break;
+		default:
+			fprintf(stderr, "\n%s", usage);
+			return EX_USAGE;
 		}
 	}
-	if (argc < 2)
+	if (optind == argc)
 		return wrong_usage("which command?");
-	if (argc > 3)
+	if (argc - optind > 2)
 		return wrong_usage("too many arguments");
-	if (argc == 3 && vfio_parse_bdf(argv[2], bdf))
+	cmd = argv[optind++];
+	if (optind < argc && vfio_parse_bdf(argv[optind], bdf))
 		return wrong_usage(vfio_why());
 
-	if (!strcmp(argv[1], "info"))
-		return argc == 3 ? do_info(bdf) : wrong_usage("info: of what?");
-	if (!strcmp(argv[1], "demo"))
-		return do_demo(argc == 3 ? bdf : NULL);
+	if (!strcmp(cmd, "info")) {
+		if (optind == argc)
+			return wrong_usage("info: of what?");
+		return do_info(bdf, root, json);
+	}
+	if (root[0] || json)
+		return wrong_usage("--json and --root go with info");
+	if (!strcmp(cmd, "demo"))
+		return do_demo(optind < argc ? bdf : NULL);
 	return wrong_usage("unknown command");
 }

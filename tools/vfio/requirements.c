@@ -1,0 +1,675 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Why does this machine not nest?
+ *
+ * Everything is read from files, so the answer can be had for a device that
+ * is in use, and for a copy of another machine's files.  Each check says what
+ * it looked at; the order is the one in which people have to mend things.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "requirements.h"
+
+/* PCI Express Base Specification 6.0, 7.5.3, 7.7.11, 7.8.7, 7.8.8, 7.8.9 */
+#define PCI_CAP_ID_EXP		0x10
+#define PCI_EXP_FLAGS		0x02
+#define PCI_EXP_DEVCAP2		0x24
+#define PCI_EXP_DEVCAP2_EE_PREFIX	BIT(21)
+#define PCI_EXT_CAP_ID_ACS	0x0d
+#define PCI_EXT_CAP_ID_ATS	0x0f
+#define PCI_EXT_CAP_ID_PRI	0x13
+#define PCI_EXT_CAP_ID_PASID	0x1b
+#define PCI_ACS_CAP		0x04
+#define PCI_ACS_CTRL		0x06
+#define PCI_ACS_RR		BIT(2)
+#define PCI_ACS_UF		BIT(4)
+#define PCI_PASID_CAP		0x04
+#define EXP_TYPE_ROOT_PORT	4
+#define EXP_TYPE_UPSTREAM	5
+#define EXP_TYPE_DOWNSTREAM	6
+#define EXP_TYPE_RC_END		9
+
+/* VT-d specification 4.1, 11.4.3: Extended Capability Register */
+#define VTD_ECAP_NEST		BIT_ULL(26)
+#define VTD_ECAP_PASID		BIT_ULL(40)
+#define VTD_ECAP_SMTS		BIT_ULL(43)
+
+#define CFG_SIZE		4096
+#define DEPTH_MAX		16
+
+/* A function and the ports above it, the function first */
+struct pci_path {
+	struct {
+		char bdf[VFIO_BDF_LEN];
+		u8 cfg[CFG_SIZE];
+		int len;
+	} fn[DEPTH_MAX];
+	int nr;
+};
+
+struct search {
+	struct requirements *reqs;
+	const char *root;
+	const char *bdf;
+	struct pci_path path;
+};
+
+/* what is left in that case */
+static const char no_pasid[] = "only requests without PASID nest";
+
+const char *req_state_name(enum req_state state)
+{
+	static const char * const names[] = {
+		[REQ_OK] = "ok",
+		[REQ_NO] = "missing",
+		[REQ_LIMIT] = "limited",
+		[REQ_UNKNOWN] = "unknown",
+	};
+
+	return names[state];
+}
+
+bool requirements_missing(const struct requirements *reqs)
+{
+	unsigned int i;
+
+	for (i = 0; i < reqs->nr; i++)
+		if (reqs->r[i].state == REQ_NO)
+			return true;
+	return false;
+}
+
+static struct requirement *add(struct search *s, const char *id,
+			       enum req_state state, const char *fmt, ...)
+	VFIO_PRINTF(4, 5);
+
+static struct requirement *add(struct search *s, const char *id,
+			       enum req_state state, const char *fmt, ...)
+{
+	static struct requirement overflow;
+	struct requirement *r = &overflow;
+	va_list ap;
+
+	if (s->reqs->nr < REQ_MAX)
+		r = &s->reqs->r[s->reqs->nr++];
+	r->id = id;
+	r->state = state;
+	r->next[0] = 0;
+	va_start(ap, fmt);
+	vsnprintf(r->what, sizeof(r->what), fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+static void next(struct requirement *r, const char *fmt, ...)
+	VFIO_PRINTF(2, 3);
+
+static void next(struct requirement *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(r->next, sizeof(r->next), fmt, ap);
+	va_end(ap);
+}
+
+/* One more line of it */
+static void also(struct requirement *r, const char *fmt, ...)
+	VFIO_PRINTF(2, 3);
+
+static void also(struct requirement *r, const char *fmt, ...)
+{
+	size_t len = strlen(r->next);
+	va_list ap;
+
+	if (len + 1 >= sizeof(r->next))
+		return;
+	r->next[len++] = '\n';
+	va_start(ap, fmt);
+	vsnprintf(r->next + len, sizeof(r->next) - len, fmt, ap);
+	va_end(ap);
+}
+
+/*
+ * Files
+ */
+
+static void path_of(const struct search *s, char *path, const char *fmt, ...)
+	VFIO_PRINTF(3, 4);
+
+static void path_of(const struct search *s, char *path, const char *fmt, ...)
+{
+	int n = snprintf(path, PATH_MAX, "%s", s->root);
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (n < PATH_MAX)
+		vsnprintf(path + n, PATH_MAX - n, fmt, ap);
+	va_end(ap);
+}
+
+/* Returns the number of bytes, which are followed by a 0, or -errno */
+static int slurp(const char *path, void *buf, int size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, size - 1);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	((char *)buf)[n < 0 ? 0 : n] = 0;
+	return n;
+}
+
+/* The last component of where a link points */
+static int link_of(const char *path, char *name, size_t size)
+{
+	char target[PATH_MAX], *base;
+	ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return -errno;
+	target[n] = 0;
+	base = strrchr(target, '/');
+	if (strlen(base ? base + 1 : target) >= size)
+		return -ENAMETOOLONG;
+	snprintf(name, size, "%s", base ? base + 1 : target);
+	return 0;
+}
+
+/*
+ * Configuration space
+ */
+
+static u16 cfg16(const u8 *cfg, int off)
+{
+	return cfg[off] | cfg[off + 1] << 8;
+}
+
+static u32 cfg32(const u8 *cfg, int off)
+{
+	return cfg16(cfg, off) | (u32)cfg16(cfg, off + 2) << 16;
+}
+
+/* PCI Express capability, 0: none */
+static int exp_cap(const u8 *cfg, int len)
+{
+	int pos, ttl = 48;
+
+	if (len < 256)
+		return 0;
+	for (pos = cfg[0x34] & ~3; pos >= 0x40 && ttl--;
+	     pos = cfg[pos + 1] & ~3)
+		if (cfg[pos] == PCI_CAP_ID_EXP)
+			return pos;
+	return 0;
+}
+
+static int ext_cap(const u8 *cfg, int len, u16 id)
+{
+	int pos = 0x100, ttl = (CFG_SIZE - 0x100) / 8;
+	u32 header;
+
+	while (pos >= 0x100 && pos + 8 <= len && ttl--) {
+		header = cfg32(cfg, pos);
+		if (!header)
+			break;
+		if ((header & 0xffff) == id)
+			return pos;
+		pos = header >> 20 & ~3;
+	}
+	return 0;
+}
+
+static int exp_type(const u8 *cfg, int len)
+{
+	int pos = exp_cap(cfg, len);
+
+	return pos ? cfg16(cfg, pos + PCI_EXP_FLAGS) >> 4 & 0xf : -1;
+}
+
+/* sysfs nests the directories of PCI functions as the ports are nested */
+static void read_path(struct search *s)
+{
+	char path[PATH_MAX], real[PATH_MAX], *slash;
+	struct pci_path *p = &s->path;
+
+	path_of(s, path, "/sys/bus/pci/devices/%s", s->bdf);
+	if (!realpath(path, real))
+		return;
+	while (p->nr < DEPTH_MAX) {
+		slash = strrchr(real, '/');
+		if (!slash ||
+		    vfio_parse_bdf(slash + 1, p->fn[p->nr].bdf))
+			break;
+		if (strlen(real) + sizeof("/config") > sizeof(path))
+			break;
+		snprintf(path, sizeof(path), "%.*s/config",
+			 (int)(sizeof(path) - sizeof("/config")), real);
+		p->fn[p->nr].len = slurp(path, p->fn[p->nr].cfg, CFG_SIZE);
+		p->nr++;
+		*slash = 0;
+	}
+}
+
+/*
+ * The kernel
+ */
+
+static const char *config_value(const char *text, const char *option,
+				char *value, size_t size)
+{
+	size_t len = strlen(option);
+	const char *p = text;
+
+	while ((p = strstr(p, option))) {
+		if ((p == text || p[-1] == '\n') && p[len] == '=') {
+			snprintf(value, size, "%.*s",
+				 (int)strcspn(p + len + 1, "\n"), p + len + 1);
+			return value;
+		}
+		p += len;
+	}
+	return NULL;
+}
+
+static char *read_config(const struct search *s)
+{
+	const size_t size = 1 << 20;
+	char path[PATH_MAX], release[128];
+	char *text = malloc(size);
+	struct utsname u;
+	int n;
+
+	if (!text)
+		return NULL;
+	path_of(s, path, "/proc/sys/kernel/osrelease");
+	n = slurp(path, release, sizeof(release));
+	if (n > 0) {
+		release[strcspn(release, "\n")] = 0;
+	} else {
+		uname(&u);
+		snprintf(release, sizeof(release), "%s", u.release);
+	}
+	path_of(s, path, "/boot/config-%s", release);
+	n = slurp(path, text, size);
+	if (n <= 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* With the running kernel asked, no guess is needed */
+static int ask_kernel(const struct search *s)
+{
+	int fd, ret;
+
+	if (s->root[0])
+		return -ENOENT;
+	fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = vfio_ioctl(fd, VFIO_CHECK_EXTENSION,
+			 (void *)(unsigned long)VFIO_TYPE1_NESTING_API);
+	close(fd);
+	return ret;
+}
+
+static void check_kernel(struct search *s)
+{
+	static const char * const options[] = {
+		"CONFIG_VFIO", "CONFIG_VFIO_PCI", "CONFIG_VFIO_IOMMU_TYPE1",
+		"CONFIG_IOMMU_NESTING", "CONFIG_VFIO_IOMMU_TYPE1_NESTING",
+	};
+	char *config = NULL, value[64];
+	struct requirement *r;
+	unsigned int i;
+	int ret;
+
+	ret = ask_kernel(s);
+	if (ret == 1) {
+		add(s, "kernel", REQ_OK,
+		    "this kernel has nesting for VFIO containers");
+		return;
+	}
+	config = read_config(s);
+	for (i = 0; config && i < ARRAY_SIZE(options); i++) {
+		if (config_value(config, options[i], value, sizeof(value)))
+			continue;
+		r = add(s, "kernel", REQ_NO, "the kernel has no %s",
+			options[i]);
+		if (strstr(options[i], "NESTING"))
+			next(r, "Boot a kernel with the vfio-nesting patches and this option.");
+		else
+			next(r, "Boot a kernel with this option.");
+		goto out;
+	}
+	if (config && ret == -ENOENT) {
+		r = add(s, "kernel", s->root[0] ? REQ_OK : REQ_NO,
+			"the kernel's configuration has all that is needed");
+		if (!s->root[0])
+			next(r, "No /dev/vfio/vfio: modprobe vfio-pci vfio_iommu_type1");
+	} else if (ret == -EACCES) {
+		r = add(s, "kernel", REQ_UNKNOWN,
+			"/dev/vfio/vfio cannot be opened: permission denied");
+		next(r, "Run this as root.");
+	} else if (ret == 0) {
+		r = add(s, "kernel", REQ_NO,
+			"type1 containers of this kernel have no nesting");
+		next(r, "modprobe vfio_iommu_type1.  If that does not help, boot a kernel");
+		also(r, "with CONFIG_VFIO_IOMMU_TYPE1_NESTING.");
+	} else {
+		r = add(s, "kernel", REQ_NO, "/dev/vfio/vfio: %s",
+			strerror(-ret));
+		next(r, "modprobe vfio-pci vfio_iommu_type1; the kernel needs CONFIG_VFIO.");
+	}
+out:
+	free(config);
+}
+
+/*
+ * The IOMMU
+ */
+
+/* option=...,word,... */
+static bool cmdline_has(const struct search *s, const char *option,
+			const char *word)
+{
+	char path[PATH_MAX], text[4096], *arg, *w, *save, *save2;
+	size_t len = strlen(option);
+
+	path_of(s, path, "/proc/cmdline");
+	if (slurp(path, text, sizeof(text)) <= 0)
+		return false;
+	for (arg = strtok_r(text, " \t\n", &save); arg;
+	     arg = strtok_r(NULL, " \t\n", &save)) {
+		if (strncmp(arg, option, len) || arg[len] != '=')
+			continue;
+		for (w = strtok_r(arg + len + 1, ",", &save2); w;
+		     w = strtok_r(NULL, ",", &save2))
+			if (!strcmp(w, word))
+				return true;
+	}
+	return false;
+}
+
+static void check_vtd(struct search *s, const char *dir, const char *name)
+{
+	char path[PATH_MAX], text[64];
+	struct requirement *r;
+	u64 ecap;
+
+	if (strlen(dir) + sizeof("/intel-iommu/ecap") > sizeof(path))
+		return;
+	snprintf(path, sizeof(path), "%.*s/intel-iommu/ecap",
+		 (int)(sizeof(path) - sizeof("/intel-iommu/ecap")), dir);
+	if (slurp(path, text, sizeof(text)) <= 0) {
+		add(s, "iommu", REQ_UNKNOWN, "%s: cannot read its registers",
+		    name);
+		return;
+	}
+	ecap = strtoull(text, NULL, 16);
+	if (!(ecap & VTD_ECAP_SMTS) || !(ecap & VTD_ECAP_NEST)) {
+		r = add(s, "iommu", REQ_NO, "%s (VT-d) has no %s", name,
+			ecap & VTD_ECAP_SMTS ? "nested translation" :
+			"scalable mode");
+		next(r, "The hardware has none, or the firmware hides it.");
+		also(r, "Xeons have it from Sapphire Rapids on.");
+		return;
+	}
+	add(s, "iommu", REQ_OK,
+	    "%s (VT-d) has scalable mode and nested translation", name);
+	if (!(ecap & VTD_ECAP_PASID))
+		add(s, "iommu-pasid", REQ_LIMIT,
+		    "%s knows no PASIDs: %s", name, no_pasid);
+	if (cmdline_has(s, "intel_iommu", "sm_on")) {
+		add(s, "scalable-mode", REQ_OK,
+		    "scalable mode is asked for on the command line");
+	} else {
+		char *config = read_config(s), value[8];
+		bool on = config && !cmdline_has(s, "intel_iommu", "sm_off") &&
+			config_value(config,
+				     "CONFIG_INTEL_IOMMU_SCALABLE_MODE_DEFAULT_ON",
+				     value, sizeof(value));
+
+		r = add(s, "scalable-mode", on ? REQ_OK : REQ_NO,
+			on ? "scalable mode is on by default" :
+			"scalable mode is not asked for");
+		if (!on)
+			next(r, "Put intel_iommu=on,sm_on on the kernel's command line.");
+		free(config);
+	}
+}
+
+static bool check_iommu(struct search *s)
+{
+	char path[PATH_MAX], name[64], real[PATH_MAX];
+	struct requirement *r;
+
+	path_of(s, path, "/sys/bus/pci/devices/%s/iommu", s->bdf);
+	if (link_of(path, name, sizeof(name))) {
+		r = add(s, "iommu", REQ_NO, "%s is behind no IOMMU", s->bdf);
+		next(r, "Turn it on in the firmware, and on the kernel's command line:");
+		also(r, "intel_iommu=on,sm_on");
+		return false;
+	}
+	if (!realpath(path, real)) {
+		add(s, "iommu", REQ_UNKNOWN, "%s: %s", path, strerror(errno));
+		return true;
+	}
+	if (!strncmp(name, "dmar", 4)) {
+		check_vtd(s, real, name);
+	} else if (!strncmp(name, "ivhd", 4)) {
+		add(s, "iommu", REQ_NO,
+		    "%s (AMD): its driver has no nesting for containers",
+		    name);
+	} else if (!strncmp(name, "virtio", 6)) {
+		r = add(s, "iommu", REQ_NO, "%s is a virtual IOMMU", name);
+		next(r, "A guest nests only on what its own VMM nests for it.");
+	} else {
+		add(s, "iommu", REQ_UNKNOWN,
+		    "%s: only its driver knows whether it can nest", name);
+	}
+	return true;
+}
+
+/*
+ * The group
+ */
+
+static void check_group(struct search *s)
+{
+	char path[PATH_MAX], group[32], driver[64], bad[160] = "";
+	struct requirement *r;
+	struct dirent *e;
+	size_t len = 0;
+	int nr = 0;
+	DIR *dir;
+
+	path_of(s, path, "/sys/bus/pci/devices/%s/iommu_group", s->bdf);
+	if (link_of(path, group, sizeof(group)))
+		return;		/* that is said already */
+	path_of(s, path, "/sys/kernel/iommu_groups/%s/devices", group);
+	dir = opendir(path);
+	if (!dir) {
+		add(s, "group", REQ_UNKNOWN, "%s: %s", path, strerror(errno));
+		return;
+	}
+	while ((e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		nr++;
+		path_of(s, path, "/sys/kernel/iommu_groups/%s/devices/%s/driver",
+			group, e->d_name);
+		/* as vfio_dev_viable() and the DMA owner see it */
+		if (link_of(path, driver, sizeof(driver)) ||
+		    !strcmp(driver, "vfio-pci") ||
+		    !strcmp(driver, "pci-stub") ||
+		    !strcmp(driver, "pcieport") ||
+		    !strcmp(e->d_name, s->bdf))
+			continue;
+		if (len < sizeof(bad))
+			len += snprintf(bad + len, sizeof(bad) - len,
+					" %s (%s)", e->d_name, driver);
+	}
+	closedir(dir);
+	if (bad[0]) {
+		r = add(s, "group", REQ_NO,
+			"IOMMU group %s is not viable, others use it:%s",
+			group, bad);
+		next(r, "Bind them to vfio-pci as well, or to no driver.");
+	}
+	if (nr > 1) {
+		r = add(s, "group-size", REQ_NO,
+			"IOMMU group %s has %d devices, nesting needs it to have one",
+			group, nr);
+		next(r, "They share it where ACS does not keep them apart.");
+		also(r, "Another slot may help.");
+	} else if (!bad[0]) {
+		add(s, "group", REQ_OK,
+		    "the device is alone in its IOMMU group, %s", group);
+	}
+}
+
+static void check_driver(struct search *s)
+{
+	char path[PATH_MAX], driver[64];
+	struct requirement *r;
+
+	path_of(s, path, "/sys/bus/pci/devices/%s/driver", s->bdf);
+	if (link_of(path, driver, sizeof(driver)))
+		snprintf(driver, sizeof(driver), "no driver");
+	if (!strcmp(driver, "vfio-pci")) {
+		add(s, "driver", REQ_OK, "it is bound to vfio-pci");
+		return;
+	}
+	r = add(s, "driver", REQ_NO, "it is bound to %s, not to vfio-pci",
+		driver);
+	next(r, "Stop what uses it.  Then, for one command:");
+	also(r, "selftests/vfio/run.sh %s -- COMMAND", s->bdf);
+	also(r, "or for good:");
+	also(r, "cd /sys/bus/pci/devices/%s", s->bdf);
+	also(r, "echo vfio-pci > driver_override");
+	also(r, "echo %s > driver/unbind", s->bdf);
+	also(r, "echo %s > /sys/bus/pci/drivers_probe", s->bdf);
+}
+
+/*
+ * PASIDs: what pci_enable_pasid() asks for
+ */
+
+static bool acs_ok(const u8 *cfg, int len)
+{
+	int pos = ext_cap(cfg, len, PCI_EXT_CAP_ID_ACS);
+	u16 want;
+
+	if (!pos)
+		return false;
+	want = (PCI_ACS_RR | PCI_ACS_UF) & cfg16(cfg, pos + PCI_ACS_CAP);
+	return (cfg16(cfg, pos + PCI_ACS_CTRL) & want) == want;
+}
+
+static void check_pasid(struct search *s)
+{
+	struct pci_path *p = &s->path;
+	const char *bdf, *port;
+	const u8 *cfg = p->fn[0].cfg;
+	int len = p->fn[0].len;
+	struct requirement *r;
+	int i, pos, exp, type;
+
+	if (len <= 64) {
+		r = add(s, "pasid", REQ_UNKNOWN,
+			"the capabilities of %s cannot be read", s->bdf);
+		next(r, "Run this as root.");
+		return;
+	}
+	pos = ext_cap(cfg, len, PCI_EXT_CAP_ID_PASID);
+	if (!pos) {
+		add(s, "pasid", REQ_LIMIT,
+		    "%s has no PASID capability: %s", s->bdf, no_pasid);
+		return;
+	}
+	for (i = 0; i < p->nr; i++) {
+		cfg = p->fn[i].cfg;
+		bdf = p->fn[i].bdf;
+		port = i ? "the port above the device" : "the device";
+		exp = exp_cap(cfg, p->fn[i].len);
+		type = exp_type(cfg, p->fn[i].len);
+		if (!exp || !(cfg32(cfg, exp + PCI_EXP_DEVCAP2) &
+			      PCI_EXP_DEVCAP2_EE_PREFIX)) {
+			add(s, "pasid", REQ_LIMIT,
+			    "%s, %s, passes no PASID prefixes: %s",
+			    bdf, port, no_pasid);
+			return;
+		}
+		if ((type == EXP_TYPE_ROOT_PORT || type == EXP_TYPE_DOWNSTREAM ||
+		     cfg[0x0e] & 0x80) && !acs_ok(cfg, p->fn[i].len)) {
+			r = add(s, "pasid", REQ_LIMIT,
+				"ACS of %s, %s, lets requests be redirected: %s",
+				bdf, port, no_pasid);
+			next(r, "It is off, or there is none.  Firmware may have an option.");
+			return;
+		}
+		if (type == EXP_TYPE_ROOT_PORT || type == EXP_TYPE_RC_END)
+			break;
+	}
+	cfg = p->fn[0].cfg;
+	add(s, "pasid", REQ_OK, "the device has PASIDs of %u bits",
+	    cfg16(cfg, pos + PCI_PASID_CAP) >> 8 & 0x1f);
+}
+
+static void check_ats(struct search *s)
+{
+	const u8 *cfg = s->path.fn[0].cfg;
+	int len = s->path.fn[0].len;
+
+	if (len <= 64)
+		return;
+	if (ext_cap(cfg, len, PCI_EXT_CAP_ID_ATS))
+		add(s, "ats", REQ_OK, "the device can ask for translations (ATS)");
+	else
+		add(s, "ats", REQ_LIMIT,
+		    "the device has no ATS: it nests, and cannot wait for a page");
+	if (ext_cap(cfg, len, PCI_EXT_CAP_ID_ATS) &&
+	    !ext_cap(cfg, len, PCI_EXT_CAP_ID_PRI))
+		add(s, "pri", REQ_LIMIT,
+		    "the device has no PRI: memory it reaches must be present");
+	else if (ext_cap(cfg, len, PCI_EXT_CAP_ID_PRI))
+		add(s, "pri", REQ_OK, "the device can ask for pages (PRI)");
+}
+
+void requirements_find(struct requirements *reqs, const char *root,
+		       const char *bdf)
+{
+	struct search s = { .reqs = reqs, .root = root, .bdf = bdf };
+	char path[PATH_MAX], id[16];
+	struct requirement *r;
+
+	reqs->nr = 0;
+	check_kernel(&s);
+	path_of(&s, path, "/sys/bus/pci/devices/%s/vendor", bdf);
+	if (slurp(path, id, sizeof(id)) <= 0) {
+		r = add(&s, "device", REQ_NO, "there is no PCI function %s",
+			bdf);
+		next(r, "lspci -D lists what there is.");
+		return;
+	}
+	read_path(&s);
+	if (check_iommu(&s))
+		check_group(&s);
+	check_driver(&s);
+	check_pasid(&s);
+	check_ats(&s);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What a machine needs for nesting, found out without touching the device */
+#ifndef TOOLS_VFIO_REQUIREMENTS_H
+#define TOOLS_VFIO_REQUIREMENTS_H
+
+#include "libvfio.h"
+
+#define REQ_MAX		16
+
+enum req_state {
+	REQ_OK,
+	REQ_NO,		/* no nesting without it */
+	REQ_LIMIT,	/* nesting, but not all of it */
+	REQ_UNKNOWN,
+};
+
+/**
+ * struct requirement - One thing that nesting needs
+ * @id: a word for scripts; stays the same
+ * @state: whether it is there
+ * @what: what was found
+ * @next: what to do about it, lines that no newline ends, or empty
+ */
+struct requirement {
+	const char *id;
+	enum req_state state;
+	char what[256];
+	char next[384];
+};
+
+struct requirements {
+	struct requirement r[REQ_MAX];
+	unsigned int nr;
+};
+
+const char *req_state_name(enum req_state state);
+
+/* root: "" for this machine, else where a copy of its /sys, /proc, /boot is */
+void requirements_find(struct requirements *reqs, const char *root,
+		       const char *bdf);
+
+/* Is there one without which there is no nesting at all? */
+bool requirements_missing(const struct requirements *reqs);
+
+#endif

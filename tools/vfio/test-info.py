@@ -1,0 +1,202 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""vfio-nest info, on copies of machines that lack one thing each
+
+Usage: test-info.py VFIO-NEST.  Builds a small /sys, /proc and /boot for each
+case, has vfio-nest look at it and prints TAP.
+"""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+
+BDF = '0000:01:00.0'
+PORT = '0000:00:1c.0'
+CONFIG = ('CONFIG_VFIO=m', 'CONFIG_VFIO_PCI=m', 'CONFIG_VFIO_IOMMU_TYPE1=m',
+          'CONFIG_IOMMU_NESTING=y', 'CONFIG_VFIO_IOMMU_TYPE1_NESTING=y')
+ECAP = 1 << 26 | 1 << 40 | 1 << 43
+ACS, ATS, PRI, PASID = 0x0d, 0x0f, 0x13, 0x1b
+
+
+def pci(kind, prefix=True, multi=False, ext=()):
+    """Configuration space: kind is the type in the PCI Express capability"""
+    cfg = bytearray(4096)
+    cfg[0x0e] = 0x80 if multi else 0
+    cfg[0x34] = 0x40
+    struct.pack_into('<BBH', cfg, 0x40, 0x10, 0, kind << 4 | 2)
+    struct.pack_into('<I', cfg, 0x64, prefix << 21)
+    pos = 0x100
+    for i, (cap, words) in enumerate(ext):
+        after = 0 if i == len(ext) - 1 else pos + 0x20
+        struct.pack_into('<I', cfg, pos, cap | 1 << 16 | after << 20)
+        for j, word in enumerate(words):
+            struct.pack_into('<H', cfg, pos + 4 + 2 * j, word)
+        pos += 0x20
+    return bytes(cfg)
+
+
+ENDPOINT = ((ATS, (0, 0)), (PRI, (0, 0)), (PASID, (20 << 8, 0)))
+ROOT_ACS = ((ACS, (0x1f, 0x1d)),)
+
+
+class Machine:
+    """Where all is as it should be; a case changes one thing"""
+    def __init__(self):
+        self.config = list(CONFIG)
+        self.cmdline = 'quiet intel_iommu=on,sm_on'
+        self.iommu = 'dmar0'
+        self.ecap = ECAP
+        self.driver = 'vfio-pci'
+        self.group = {}
+        self.endpoint = pci(0, ext=ENDPOINT)
+        self.port = pci(4, ext=ROOT_ACS)
+
+    def write(self, root):
+        def put(path, data):
+            path = root + path
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, 'wb') as f:
+                f.write(data if isinstance(data, bytes) else data.encode())
+
+        def link(path, to):
+            os.makedirs(os.path.dirname(root + path), exist_ok=True)
+            os.symlink(os.path.relpath(root + to,
+                                       os.path.dirname(root + path)),
+                       root + path)
+
+        put('/proc/sys/kernel/osrelease', '6.12.0\n')
+        put('/proc/cmdline', self.cmdline + '\n')
+        put('/boot/config-6.12.0', '\n'.join(self.config) + '\n')
+        port = '/sys/devices/pci0000:00/' + PORT
+        dev = port + '/' + BDF
+        put(port + '/config', self.port)
+        put(dev + '/config', self.endpoint)
+        put(dev + '/vendor', '0x1b36\n')
+        link('/sys/bus/pci/devices/' + BDF, dev)
+        if self.driver:
+            os.makedirs(root + '/sys/bus/pci/drivers/' + self.driver)
+            link(dev + '/driver', '/sys/bus/pci/drivers/' + self.driver)
+        if self.iommu:
+            unit = '/sys/devices/virtual/iommu/' + self.iommu
+            put(unit + '/intel-iommu/ecap', f'{self.ecap:x}\n')
+            link(dev + '/iommu', unit)
+            group = '/sys/kernel/iommu_groups/7'
+            os.makedirs(root + group + '/devices')
+            link(dev + '/iommu_group', group)
+            link(group + '/devices/' + BDF, dev)
+            for name, driver in self.group.items():
+                other = '/sys/devices/pci0000:00/' + name
+                os.makedirs(root + other)
+                os.makedirs(root + '/sys/bus/pci/drivers/' + driver,
+                            exist_ok=True)
+                link(other + '/driver', '/sys/bus/pci/drivers/' + driver)
+                link(group + '/devices/' + name, other)
+
+
+def set_(**what):
+    def change(m):
+        for name, value in what.items():
+            setattr(m, name, value)
+    return change
+
+
+def no_option(name):
+    def change(m):
+        m.config = [o for o in m.config if not o.startswith(name + '=')]
+    return change
+
+
+def by_default(m):
+    m.cmdline = 'quiet'
+    m.config.append('CONFIG_INTEL_IOMMU_SCALABLE_MODE_DEFAULT_ON=y')
+
+
+# name, change, {id: state} besides "ok", words that must be in the text
+CASES = (
+    ('complete', lambda m: None, {}, 'all that is needed'),
+    ('scalable_mode_by_default', by_default, {}, 'on by default'),
+    ('no_vfio', no_option('CONFIG_VFIO'), {'kernel': 'missing'},
+     'CONFIG_VFIO'),
+    ('no_nesting_option', no_option('CONFIG_VFIO_IOMMU_TYPE1_NESTING'),
+     {'kernel': 'missing'}, 'patches'),
+    ('no_iommu', set_(iommu=None), {'iommu': 'missing'}, 'firmware'),
+    ('amd', set_(iommu='ivhd0'), {'iommu': 'missing'}, 'AMD'),
+    ('virtio', set_(iommu='virtio-iommu0'), {'iommu': 'missing'}, 'virtual'),
+    ('arm', set_(iommu='smmu3.0x9050000'), {'iommu': 'unknown'}, 'driver'),
+    ('no_scalable_mode', set_(ecap=1 << 40), {'iommu': 'missing'},
+     'scalable mode'),
+    ('no_nested', set_(ecap=ECAP & ~(1 << 26)), {'iommu': 'missing'},
+     'nested translation'),
+    ('no_pasid_iommu', set_(ecap=ECAP & ~(1 << 40)),
+     {'iommu-pasid': 'limited'}, 'without PASID'),
+    ('sm_off', set_(cmdline='intel_iommu=on'), {'scalable-mode': 'missing'},
+     'sm_on'),
+    ('no_driver', set_(driver=None), {'driver': 'missing'}, 'no driver'),
+    ('other_driver', set_(driver='nvme'), {'driver': 'missing'}, 'nvme'),
+    ('group_in_use', set_(group={'0000:01:00.1': 'snd_hda'}),
+     {'group': 'missing', 'group-size': 'missing'}, '0000:01:00.1 (snd_hda)'),
+    ('group_of_two', set_(group={'0000:01:00.1': 'vfio-pci'}),
+     {'group-size': 'missing'}, '2 devices'),
+    ('no_pasid', set_(endpoint=pci(0, ext=ENDPOINT[:2])),
+     {'pasid': 'limited'}, 'no PASID capability'),
+    ('no_prefix_port', set_(port=pci(4, prefix=False, ext=ROOT_ACS)),
+     {'pasid': 'limited'}, PORT),
+    ('no_acs', set_(port=pci(4)), {'pasid': 'limited'}, 'ACS'),
+    ('acs_off', set_(port=pci(4, ext=((ACS, (0x1f, 0)),))),
+     {'pasid': 'limited'}, 'ACS'),
+    ('multifunction_no_acs', set_(endpoint=pci(0, multi=True, ext=ENDPOINT)),
+     {'pasid': 'limited'}, 'the device'),
+    ('no_ats', set_(endpoint=pci(0, ext=ENDPOINT[2:])), {'ats': 'limited'},
+     'no ATS'),
+    ('no_pri', set_(endpoint=pci(0, ext=(ENDPOINT[0], ENDPOINT[2]))),
+     {'pri': 'limited'}, 'no PRI'),
+    ('not_root', set_(endpoint=pci(0, ext=ENDPOINT)[:64]),
+     {'pasid': 'unknown'}, 'as root'),
+)
+
+
+def run(tool, change, want, words):
+    with tempfile.TemporaryDirectory() as root:
+        m = Machine()
+        change(m)
+        m.write(root)
+        both = [subprocess.run([tool, 'info', *opt, '--root', root, BDF],
+                               capture_output=True, text=True, check=False)
+                for opt in (['--json'], [])]
+    got = json.loads(both[0].stdout)
+    states = {r['id']: r['state'] for r in got['requirements']
+              if r['state'] != 'ok'}
+    text = ' '.join(both[1].stdout.split())
+    status = 4 if 'missing' in want.values() else 0
+    for p in both:
+        if p.returncode != status:
+            return f'status {p.returncode}, not {status}: {p.stderr}'
+    if states != want:
+        return f'{states}, not {want}'
+    if words not in text:
+        return f'"{words}" is not in: {text}'
+    for line in both[1].stdout.splitlines():
+        if len(line) > 80:
+            return f'over 80 columns: {line}'
+    return None
+
+
+def main():
+    tool = os.path.abspath(sys.argv[1])
+    failed = 0
+    print('TAP version 13')
+    print(f'1..{len(CASES)}')
+    for i, (name, change, want, words) in enumerate(CASES, 1):
+        why = run(tool, change, want, words)
+        if why:
+            print('# ' + why)
+            failed += 1
+        print(f'{"not ok" if why else "ok"} {i} {name}')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
