@@ -21,12 +21,15 @@
 #include <linux/io.h>
 #include <linux/iommu.h>
 #include <linux/jiffies.h>
+#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
 
 #include "iommu_monitor.h"
 #include "pasid_testdev.h"
@@ -49,6 +52,7 @@ struct client_map {
 
 struct client_bind {
 	struct iommu_attach_handle handle;
+	struct client *client;
 	struct iommu_domain *domain;
 	u32 pasid;
 };
@@ -71,6 +75,12 @@ struct client {
 	struct client_map maps[CLIENT_PAGES];
 	unsigned long pages[CLIENT_PAGES];
 	u32 tag;
+
+	/* Page request groups, oldest first, that await an answer */
+	bool iopf;
+	spinlock_t groups_lock;
+	struct list_head groups;
+	wait_queue_head_t groups_wait;
 };
 
 static bool client_true(struct client *c, bool ok, int line, const char *what)
@@ -314,6 +324,7 @@ static int client_attach(struct client *c, struct iommu_domain *domain,
 
 		if (b->domain)
 			continue;
+		b->client = c;
 		ret = iommu_attach_device_pasid(domain, &c->pdev->dev, pasid,
 						&b->handle);
 		if (!is_equal(c, -ret, 0))
@@ -323,6 +334,83 @@ static int client_attach(struct client *c, struct iommu_domain *domain,
 		return 0;
 	}
 	return -ENOSPC;
+}
+
+/* Page requests */
+
+/* Runs in the thread of the IOMMU's interrupt: the test answers later */
+static int client_handler(struct iopf_group *group)
+{
+	struct client_bind *b = container_of(group->attach_handle,
+					     struct client_bind, handle);
+	struct client *c = b->client;
+
+	iopf_group_dequeue(group);
+	spin_lock(&c->groups_lock);
+	list_add_tail(&group->node, &c->groups);
+	spin_unlock(&c->groups_lock);
+	wake_up(&c->groups_wait);
+	return 0;
+}
+
+static struct iopf_group *client_first_group(struct client *c)
+{
+	struct iopf_group *group;
+
+	spin_lock(&c->groups_lock);
+	group = list_first_entry_or_null(&c->groups, struct iopf_group, node);
+	if (group)
+		list_del_init(&group->node);
+	spin_unlock(&c->groups_lock);
+	return group;
+}
+
+static struct iopf_group *client_wait_group(struct client *c)
+{
+	struct iopf_group *group = NULL;
+
+	if (!wait_event_timeout(c->groups_wait,
+				(group = client_first_group(c)),
+				CLIENT_PATIENCE))
+		seq_puts(c->m, "# no page request\n");
+	return group;
+}
+
+static void client_answer(struct iopf_group *group,
+			  enum iommu_page_response_code code)
+{
+	iopf_group_response(group, code);
+	iopf_free_group(group);
+}
+
+/* A domain whose page requests come to client_handler() */
+static struct iommu_domain *client_fault_domain(struct client *c)
+{
+	struct iommu_domain *domain = client_domain(c);
+
+	if (!domain)
+		return NULL;
+#ifdef HAVE_FEAT_IOPF
+	if (!c->iopf) {
+		if (!is_equal(c, -iommu_dev_enable_feature(&c->pdev->dev,
+							   IOMMU_DEV_FEAT_IOPF),
+			      0))
+			return NULL;
+		c->iopf = true;
+	}
+#endif
+	domain->iopf_handler = client_handler;
+	return domain;
+}
+
+/* Nothing may be left unanswered when this is called */
+static void client_iopf_off(struct client *c)
+{
+#ifdef HAVE_FEAT_IOPF
+	if (c->iopf)
+		iommu_dev_disable_feature(&c->pdev->dev, IOMMU_DEV_FEAT_IOPF);
+#endif
+	c->iopf = false;
 }
 
 static int client_detach(struct client *c, u32 pasid)
@@ -343,6 +431,7 @@ static int client_detach(struct client *c, u32 pasid)
 
 static void client_undo(struct client *c)
 {
+	struct iopf_group *group;
 	int i;
 
 	client_ignore(c, 0);
@@ -350,6 +439,9 @@ static void client_undo(struct client *c)
 	for (i = 0; i < CLIENT_BINDS; i++)
 		if (c->binds[i].domain)
 			client_detach(c, c->binds[i].pasid);
+	while ((group = client_first_group(c)))
+		client_answer(group, IOMMU_PAGE_RESP_INVALID);
+	client_iopf_off(c);
 	for (i = 0; i < CLIENT_PAGES; i++) {
 		if (c->maps[i].domain)
 			iommu_unmap(c->maps[i].domain, c->maps[i].iova,
@@ -874,6 +966,159 @@ static int test_flr(struct client *c)
 	return client_runs(c, &s, 6);
 }
 
+/* Does the group ask for @pages pages, the last of them this one? */
+static int client_asks(struct client *c, struct iopf_group *group, u32 pasid,
+		       u64 iova, u32 perm, int pages)
+{
+	struct iommu_fault_page_request *prm;
+
+	if (!is_true(c, group))
+		return -EIO;
+	prm = &group->last_fault.fault.prm;
+	if (!is_equal(c, prm->pasid, pasid))
+		return -EIO;
+	if (!is_equal(c, prm->addr, iova))
+		return -EIO;
+	if (!is_equal(c, prm->perm, perm))
+		return -EIO;
+	if (!is_equal(c, list_count_nodes(&group->faults), pages))
+		return -EIO;
+	return 0;
+}
+
+/* A destination that is mapped when the device asks for it, and not before */
+static int test_demand_fault(struct client *c)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_MEMMOVE,
+		.pasid = PTD_PASID_VALID | 1,
+		.src = IOVA_N(0),
+		.dst = IOVA_N(1),
+		.len = PAGE_SIZE,
+	};
+	struct iopf_group *group;
+	struct client_space s;
+	struct ptd_record r;
+	u64 faults;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	if (!is_true(c, client_r32(c, PTD_STATUS) & PTD_STATUS_PRI))
+		return -EIO;
+	if (client_unmap(c, s.domain, IOVA_N(1)))
+		return -EIO;
+	faults = client_faults(c, IMON_SEL_ANY);
+	client_submit(c, 0, &d);
+	group = client_wait_group(c);
+	if (client_asks(c, group, 1, IOVA_N(1),
+			IOMMU_FAULT_PERM_WRITE, 1))
+		return -EIO;
+	/* the device waits */
+	if (!is_equal(c, client_r32(c, PTD_QUEUE(0) + PTD_Q_PENDING), 1))
+		return -EIO;
+	if (client_map(c, s.domain, IOVA_N(1), s.dst))
+		return -EIO;
+	client_answer(group, IOMMU_PAGE_RESP_SUCCESS);
+	if (client_wait(c, 0, d.tag, &r))
+		return -EIO;
+	if (!is_equal(c, r.status, PTD_ST_OK))
+		return -EIO;
+	if (!is_true(c, client_holds(s.dst, 3)))
+		return -EIO;
+	if (!is_equal(c, client_r64(c, PTD_CNT_PR), 1))
+		return -EIO;
+	if (!is_equal(c, client_r64(c, PTD_CNT_RESP_OK), 1))
+		return -EIO;
+	/* and none of it is a fault */
+	return is_equal(c, client_faults(c, IMON_SEL_ANY), faults) ? 0 : -EIO;
+}
+
+/* What is answered with "invalid" ends the access, and is no fault either */
+static int test_demand_refused(struct client *c)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_CRC32,
+		.pasid = PTD_PASID_VALID | 1,
+		.src = IOVA_N(7),
+		.len = 64,
+	};
+	struct iopf_group *group;
+	struct client_space s;
+	struct ptd_record r;
+	u64 faults;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	faults = client_faults(c, IMON_SEL_ANY);
+	client_submit(c, 0, &d);
+	group = client_wait_group(c);
+	if (client_asks(c, group, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1))
+		return -EIO;
+	client_answer(group, IOMMU_PAGE_RESP_INVALID);
+	if (client_wait(c, 0, d.tag, &r))
+		return -EIO;
+	if (!is_equal(c, r.status, PTD_ST_READ_FAULT))
+		return -EIO;
+	if (!is_equal(c, r.fault_addr, IOVA_N(7)))
+		return -EIO;
+	if (!is_equal(c, client_r64(c, PTD_CNT_RESP_INVALID), 1))
+		return -EIO;
+	if (!is_equal(c, client_faults(c, IMON_SEL_ANY), faults))
+		return -EIO;
+	return client_runs(c, &s, 3);
+}
+
+/* A group for each queue, answered the other way round */
+static int test_demand_groups(struct client *c)
+{
+	struct iopf_group *groups[CLIENT_QUEUES] = { };
+	struct client_space s;
+	int i, q, ret = -EIO;
+	u32 tags[CLIENT_QUEUES];
+	struct ptd_record r;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	for (q = 0; q < CLIENT_QUEUES; q++) {
+		struct ptd_desc d = {
+			.op = PTD_OP_FILL,
+			.pasid = PTD_PASID_VALID | 1,
+			.dst = IOVA_N(8 + q),
+			.imm = 0x0101010101010101ull * q,
+			.len = 64,
+		};
+
+		client_submit(c, q, &d);
+		tags[q] = d.tag;
+	}
+	for (i = 0; i < CLIENT_QUEUES; i++) {
+		groups[i] = client_wait_group(c);
+		if (!is_true(c, groups[i]))
+			goto out;
+	}
+	for (i = CLIENT_QUEUES - 1; i >= 0; i--) {
+		u64 iova = groups[i]->last_fault.fault.prm.addr;
+		u8 *page = client_page(c, 0);
+
+		if (!is_true(c, page) || client_map(c, s.domain, iova, page))
+			goto out;
+		client_answer(groups[i], IOMMU_PAGE_RESP_SUCCESS);
+		groups[i] = NULL;
+		q = (iova - IOVA_N(8)) / PAGE_SIZE;
+		if (!is_true(c, q >= 0 && q < CLIENT_QUEUES) ||
+		    client_wait(c, q, tags[q], &r) ||
+		    !is_equal(c, r.status, PTD_ST_OK) ||
+		    !is_equal(c, READ_ONCE(page[63]), q))
+			goto out;
+	}
+	ret = 0;
+out:
+	for (i = 0; i < CLIENT_QUEUES; i++)
+		if (groups[i])
+			client_answer(groups[i], IOMMU_PAGE_RESP_INVALID);
+	return ret;
+}
+
 static const struct {
 	const char *name;
 	int (*fn)(struct client *c);
@@ -893,6 +1138,9 @@ static const struct {
 	{ "ignore_pasid_cache", test_ignore_pasid_cache },
 	{ "exec", test_exec },
 	{ "flr", test_flr },
+	{ "demand_fault", test_demand_fault },
+	{ "demand_refused", test_demand_refused },
+	{ "demand_groups", test_demand_groups },
 };
 
 static int client_show(struct seq_file *m, void *unused)
@@ -951,6 +1199,9 @@ static int client_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	c->pdev = pdev;
 	c->sid = pci_dev_id(pdev);
 	mutex_init(&c->lock);
+	spin_lock_init(&c->groups_lock);
+	INIT_LIST_HEAD(&c->groups);
+	init_waitqueue_head(&c->groups_wait);
 	ret = pcim_enable_device(pdev);
 	if (ret)
 		return ret;

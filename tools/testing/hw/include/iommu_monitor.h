@@ -44,6 +44,13 @@
  * last one: 1 removed, 0 no such function or not in a hotplug slot
  */
 #define IMON_UNPLUG		0x05c	/* rw, 32: SID */
+/*
+ * 1 keeps page requests on their way to the IOMMU: until it is 0 again, a
+ * device-TLB invalidation of the function completes, or a drain
+ */
+#define IMON_PRQ_HOLD		0x060	/* rw, 32 */
+/* As many pending page requests fill the queue; 0: as it was programmed */
+#define IMON_PRQ_DEPTH		0x064	/* rw, 32 */
 
 /* Events.  0x000 + T: VT-d invalidation descriptor of type T executed */
 #define IOMMU_MON_EV_VTD(t)	(0x000 + (t))
@@ -55,6 +62,7 @@
 #define IOMMU_MON_VTD_PIOTLB	0x6
 #define IOMMU_MON_VTD_PC	0x7
 #define IOMMU_MON_VTD_PDTLB	0x8
+#define IOMMU_MON_VTD_PGRP	0x9
 /* 0x100 + opcode: SMMUv3 command */
 #define IOMMU_MON_EV_SMMU(op)	(0x100 + (op))
 #define IOMMU_MON_EV_TRANS	0x200	/* untranslated accesses */
@@ -68,6 +76,15 @@
 #define IOMMU_MON_EV_F_LOST	0x213
 #define IOMMU_MON_EV_IQE	0x220	/* invalidation queue errors */
 #define IOMMU_MON_EV_ITE	0x221	/* invalidation time-outs */
+
+/* received = queued + dropped + refused */
+#define IOMMU_MON_EV_PR_RECEIVED 0x230
+#define IOMMU_MON_EV_PR_QUEUED	0x231
+#define IOMMU_MON_EV_PR_DROPPED	0x232	/* the queue was full */
+#define IOMMU_MON_EV_PR_REFUSED	0x233	/* by a table entry; a fault */
+/* Answers of this code (0 ... 15) by software, and by the IOMMU itself */
+#define IOMMU_MON_EV_PR_ANSWERED(c) (0x240 + (c))
+#define IOMMU_MON_EV_PR_AUTO(c)	(0x250 + (c))
 
 #define IOMMU_MON_MODE_STRICT	(1ull << 0)
 #define IOMMU_MON_MODE_NESTING	(1ull << 1)

@@ -41,6 +41,45 @@
 #define PTD_CNT_ATS_HIT		0x138	/* accesses served by the device TLB */
 #define PTD_CNT_ATS_INV		0x140	/* invalidation requests received */
 #define PTD_CNT_IRQ		0x148	/* MSI-X messages sent */
+#define PTD_CNT_PR		0x150	/* page requests sent */
+#define PTD_CNT_PR_GROUP	0x158	/* of these, the last of a group */
+#define PTD_CNT_RESP_OK		0x160	/* answers: success */
+#define PTD_CNT_RESP_INVALID	0x168	/* invalid request */
+#define PTD_CNT_RESP_FAILURE	0x170	/* response failure, any other code */
+#define PTD_CNT_RESP_STRAY	0x178	/* that no group waited for */
+
+/*
+ * Page requests made by hand: they go out as they are, whatever the PRI
+ * capability says, and count for no credit.  SEND of N sends N requests, for
+ * as many pages from ADDR on.
+ */
+#define PTD_PR_ADDR		0x200	/* rw, 64 */
+#define PTD_PR_PASID		0x208	/* rw, 32: PTD_PASID_VALID | pasid, 0 */
+#define PTD_PR_FLAGS		0x20c	/* rw, 32 */
+#define PTD_PR_READ		(1u << 0)
+#define PTD_PR_WRITE		(1u << 1)
+#define PTD_PR_EXEC		(1u << 2)
+#define PTD_PR_PRIV		(1u << 3)
+#define PTD_PR_LAST		(1u << 4)	/* of a group: the last of N */
+#define PTD_PR_EACH		(1u << 5)	/* each of N is a group: PRGI + i */
+#define PTD_PR_PRGI		0x01ff0000	/* index of the (first) group */
+#define PTD_PR_PRGI_SHIFT	16
+#define PTD_PR_SEND		0x210	/* wo, 32: how many, 65536 at most */
+#define PTD_PR_SEND_MAX		65536
+/* Requests sent and not answered, of queues only: they have credits */
+#define PTD_PR_OUTSTANDING	0x214	/* ro, 32 */
+
+/* Answers received, to any request, oldest first; 512 are kept */
+#define PTD_RESP_DEPTH		512
+#define PTD_RESP_COUNT		0x220	/* ro, 32 */
+#define PTD_RESP_POP		0x224	/* wo, 32: drop the oldest */
+#define PTD_RESP		0x228	/* ro, 64: the oldest, 0 if none */
+#define PTD_RESP_VALID		(1ull << 63)
+#define PTD_RESP_STRAY		(1ull << 62)	/* no group waited for it */
+#define PTD_RESP_PASID_VALID	(1ull << 61)
+#define PTD_RESP_PASID(r)	((uint32_t)((r) >> 32) & 0xfffff)
+#define PTD_RESP_CODE(r)	((uint32_t)((r) >> 16) & 0xf)
+#define PTD_RESP_PRGI(r)	((uint32_t)(r) & 0x1ff)
 
 /* Queue q */
 #define PTD_QUEUE(q)		(0x1000 * (1 + (q)))
@@ -80,7 +119,11 @@
 #define PTD_F_EXEC		(1u << 2)	/* reads of ops 1, 3, 4: execute */
 #define PTD_F_PRIV		(1u << 3)	/* privileged mode requested */
 #define PTD_F_NO_ATS		(1u << 4)	/* untranslated even if ATS on */
-#define PTD_F_ALL		0x1fu
+#define PTD_F_NO_PRI		(1u << 5)	/* a miss of ATS is a fault */
+/* a miss asks for the rest of its operand, 16 pages at most, in one group */
+#define PTD_F_GROUP		(1u << 6)
+#define PTD_GROUP_MAX		16
+#define PTD_F_ALL		0x7fu
 
 #define PTD_PASID_VALID		(1u << 31)
 #define PTD_PASID_MASK		0xfffffu

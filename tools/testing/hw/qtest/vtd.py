@@ -1245,7 +1245,7 @@ def queue_errors(m):
     m.enable()
     m.sees(5, n.va, 0x1111)
     bad = [
-        ((0,), 3), ((9,), 3), ((0xf,), 3), ((1 << 9 | 1,), 3),
+        ((0,), 3), ((10,), 3), ((0xf,), 3), ((1 << 9 | 1,), 3),
         ((CC,), 4), ((CC | 1 << 4 | 1 << 6,), 4), ((CC | 1 << 4, 1), 4),
         ((IOTLB,), 4), ((IOTLB | 1 << 4 | 1 << 8,), 4),
         (iotlb_page(9, 0, 19), 4), ((IOTLB | 1 << 4, 0, 1), 4),
@@ -1414,10 +1414,9 @@ def capabilities(m):
     same("MAMV", cap >> 48 & 63, 18)
     for name, bit in (("C", 0), ("QI", 1), ("DT", 2), ("NEST", 26),
                       ("PASID", 40), ("SMTS", 43), ("SLTS", 46),
-                      ("FLTS", 47), ("SMPWC", 48)):
+                      ("FLTS", 47), ("SMPWC", 48), ("PRS", 29), ("PDS", 42)):
         same(name, ecap >> bit & 1, 1)
-    for name, bit in (("SC", 7), ("PRS", 29), ("PDS", 42), ("VCS", 44),
-                      ("SLADS", 45)):
+    for name, bit in (("SC", 7), ("VCS", 44), ("SLADS", 45)):
         same(name, ecap >> bit & 1, 0)
     same("PSS", (ecap >> 35 & 31) + 1, 20)
 

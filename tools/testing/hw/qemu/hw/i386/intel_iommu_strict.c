@@ -64,16 +64,6 @@
 #define VTDS_ECAP_RPS               (1ULL << 49)
 #define VTDS_PASID_BITS             20
 
-/* Invalidation queue errors, IQER_REG.IQEI: spec 11.4.9.9 */
-enum {
-    VTDS_IQEI_TAIL = 1,         /* tail pointer beyond the queue */
-    VTDS_IQEI_FETCH = 2,        /* the descriptor cannot be read */
-    VTDS_IQEI_TYPE = 3,         /* no such type */
-    VTDS_IQEI_RSVD = 4,         /* reserved field set */
-    VTDS_IQEI_WIDTH = 5,        /* 256-bit type in a 128-bit queue */
-    VTDS_IQEI_ALIGN = 6,        /* tail not on a 256-bit boundary */
-};
-
 /* Scalable-mode fault conditions: spec 7.1.3 */
 enum {
     VTDS_RTA_2 = 0x31,          /* legacy root, request with PASID */
@@ -87,6 +77,7 @@ enum {
     VTDS_SCT_5 = 0x44,          /* DTE clear, (translation) request */
     VTDS_SCT_6 = 0x45,          /* PASIDE clear, request with PASID */
     VTDS_SCT_7 = 0x46,          /* PASID beyond PDTS */
+    VTDS_SCT_8 = 0x47,          /* PRE clear, page request */
     VTDS_SCT_9 = 0x48,          /* RID_PASID */
     VTDS_SPD_1 = 0x50,          /* PASID directory: access */
     VTDS_SPD_2 = 0x51,          /* not present */
@@ -153,6 +144,9 @@ enum {
 #define VTDS_PGTT_SS                2
 #define VTDS_PGTT_NESTED            3
 #define VTDS_PGTT_PT                4
+
+/* Wait descriptor: spec 6.5.2.8 */
+#define VTDS_WAIT_PD                (1ULL << 7)
 
 #define VTDS_RECENT                 32
 
@@ -742,7 +736,10 @@ static int get_context(VTDStrict *v, uint16_t sid, VTDSCtx *out, bool *fpd)
         rsvd0 = VTD_CONTEXT_ENTRY_RSVD_LO(s->aw_bits);
         rsvd1 = VTD_CONTEXT_ENTRY_RSVD_HI;
     } else {
-        rsvd0 = VTD_SM_CONTEXT_ENTRY_RSVD_VAL0(s->aw_bits) | VTDS_CE_PRE;
+        rsvd0 = VTD_SM_CONTEXT_ENTRY_RSVD_VAL0(s->aw_bits);
+        if (!(s->ecap & VTDS_ECAP_PRS)) {
+            rsvd0 |= VTDS_CE_PRE;
+        }
         if (!(s->ecap & VTD_ECAP_DT)) {
             rsvd0 |= VTDS_CE_DTE;
         }
@@ -1101,22 +1098,26 @@ static bool recoverable(unsigned reason)
     }
 }
 
-/* The fault event: spec 7.3.  @before is FSTS before the new condition. */
-static void fault_event(IntelIOMMUState *s, uint32_t before)
+/* Control, data and address registers of all events are laid out alike. */
+void vtd_strict_event(IntelIOMMUState *s, hwaddr ctl)
 {
     MSIMessage msi;
 
-    if (before & VTDS_FSTS_EVENTS) {
+    if (reg32(s, ctl) & VTD_FECTL_IM) {
+        set_reg32(s, ctl, reg32(s, ctl) | VTD_FECTL_IP);
         return;
     }
-    if (reg32(s, DMAR_FECTL_REG) & VTD_FECTL_IM) {
-        set_reg32(s, DMAR_FECTL_REG,
-                  reg32(s, DMAR_FECTL_REG) | VTD_FECTL_IP);
-        return;
-    }
-    msi.address = reg32(s, DMAR_FEADDR_REG);
-    msi.data = reg32(s, DMAR_FEDATA_REG);
+    msi.data = reg32(s, ctl + 4);
+    msi.address = reg32(s, ctl + 8);
     apic_get_class(NULL)->send_msi(&msi);
+}
+
+/* The fault event: spec 7.3.  @before is FSTS before the new condition. */
+static void fault_event(IntelIOMMUState *s, uint32_t before)
+{
+    if (!(before & VTDS_FSTS_EVENTS)) {
+        vtd_strict_event(s, DMAR_FECTL_REG);
+    }
 }
 
 static hwaddr frcd(unsigned i)
@@ -1497,6 +1498,75 @@ static void inv_run(VTDSInv *inv, bool leaf_only)
     }
 }
 
+/* Which conditions of the context entry a page request meets: spec 7.1.3 */
+static int page_request_fault(VTDStrict *v, uint16_t sid, uint32_t pasid,
+                              VTDSCtx *ctx, VTDSResult *res)
+{
+    int ret;
+
+    *res = (VTDSResult) { .legacy = !v->s->root_scalable };
+    if (res->legacy) {
+        return VTDS_RTA_2;
+    }
+    ret = get_context(v, sid, ctx, &res->fpd);
+    if (ret) {
+        return ret;
+    }
+    if (pasid != PCI_TRANS_NO_PASID) {
+        if (!(ctx->val[0] & VTDS_CE_PASIDE)) {
+            return VTDS_SCT_6;
+        }
+        if (pasid >= 1ULL << (VTDS_CE_PDTS(ctx->val[0]) + 7 + 6)) {
+            return VTDS_SCT_7;
+        }
+    }
+    return ctx->val[0] & VTDS_CE_PRE ? 0 : VTDS_SCT_8;
+}
+
+/*
+ * Spec 6.5.4: a page request takes out of the caches what led to it, so that
+ * software which then grants more need not invalidate.
+ */
+static void page_request_inv(VTDStrict *v, uint16_t sid, uint32_t pasid,
+                             const VTDSCtx *ctx, uint64_t addr)
+{
+    bool fpd = false;
+    VTDSPe pe;
+    VTDSInv inv = {
+        .v = v, .page = true, .by_pasid = true,
+        .pasid = pasid != PCI_TRANS_NO_PASID ? pasid :
+                 ctx->val[1] & VTD_SM_CONTEXT_ENTRY_RID2PASID_MASK,
+        .addr = addr & VTD_PAGE_MASK_4K, .order = VTD_PAGE_SHIFT_4K,
+    };
+
+    if (!get_pe(v, sid, inv.pasid, ctx, &pe, &fpd)) {
+        inv.did = pe.did;
+        inv_run(&inv, false);
+    }
+}
+
+bool vtd_strict_page_request(IntelIOMMUState *s, uint16_t sid,
+                             const PCIPageReq *req)
+{
+    VTDStrict *v = s->strict;
+    VTDSResult res;
+    VTDSCtx ctx;
+    int ret;
+
+    if (!s->dmar_enabled) {
+        return false;
+    }
+    RCU_READ_LOCK_GUARD();
+    QEMU_LOCK_GUARD(&s->iommu_lock);
+    ret = page_request_fault(v, sid, req->pasid, &ctx, &res);
+    if (ret) {
+        raise_fault(v, sid, req->pasid, req->addr, req->flags, ret, &res);
+        return false;
+    }
+    page_request_inv(v, sid, req->pasid, &ctx, req->addr);
+    return true;
+}
+
 typedef struct VTDSTabInv {
     bool all;
     bool by_pasid;
@@ -1686,6 +1756,8 @@ static void invalidate_device(VTDStrict *v, uint16_t sid, uint32_t pasid,
         v->timed_out_sid = sid;
         return;
     }
+    /* The completion does not overtake the function's page requests. */
+    vtd_prq_push(v->s, sid);
     addr &= VTD_PAGE_MASK_4K;
     if (large) {
         /* The lowest clear bit tells the size. */
@@ -1755,25 +1827,15 @@ static int desc_iec(VTDStrict *v, const uint64_t *d, bool ignore)
 /* The completion event: spec 6.5.2.9 */
 static void completion_event(IntelIOMMUState *s)
 {
-    MSIMessage msi;
-
-    if (reg32(s, DMAR_ICS_REG) & VTD_ICS_IWC) {
-        return;
+    if (!(reg32(s, DMAR_ICS_REG) & VTD_ICS_IWC)) {
+        set_reg32(s, DMAR_ICS_REG, reg32(s, DMAR_ICS_REG) | VTD_ICS_IWC);
+        vtd_strict_event(s, DMAR_IECTL_REG);
     }
-    set_reg32(s, DMAR_ICS_REG, reg32(s, DMAR_ICS_REG) | VTD_ICS_IWC);
-    if (reg32(s, DMAR_IECTL_REG) & VTD_IECTL_IM) {
-        set_reg32(s, DMAR_IECTL_REG,
-                  reg32(s, DMAR_IECTL_REG) | VTD_IECTL_IP);
-        return;
-    }
-    msi.address = reg32(s, DMAR_IEADDR_REG);
-    msi.data = reg32(s, DMAR_IEDATA_REG);
-    apic_get_class(NULL)->send_msi(&msi);
 }
 
 /*
  * Spec 6.5.2.8.  Commands are executed one after the other, so FN alone is
- * complete at once; PD finds no page request under way, ECAP.PRS is clear.
+ * complete at once.  PD: page requests on their way arrive first.
  */
 static int desc_wait(VTDStrict *v, const uint64_t *d, bool ignore)
 {
@@ -1788,6 +1850,9 @@ static int desc_wait(VTDStrict *v, const uint64_t *d, bool ignore)
         /* Aborted together with what it waits for: spec 6.5.2.11 */
         return 0;
     }
+    if (d[0] & VTDS_WAIT_PD) {
+        vtd_prq_drain(v->s);
+    }
     if (d[0] & VTD_INV_DESC_WAIT_SW) {
         dma_memory_write(&address_space_memory, d[1], &data, sizeof(data),
                          MEMTXATTRS_UNSPECIFIED);
@@ -1796,6 +1861,11 @@ static int desc_wait(VTDStrict *v, const uint64_t *d, bool ignore)
         completion_event(v->s);
     }
     return 0;
+}
+
+static int desc_pgrp(VTDStrict *v, const uint64_t *d, bool ignore)
+{
+    return vtd_prq_response(v->s, d, ignore);
 }
 
 typedef int VTDSDesc(VTDStrict *v, const uint64_t *d, bool ignore);
@@ -1812,6 +1882,7 @@ static const struct {
     [VTD_INV_DESC_PIOTLB]       = { desc_piotlb, true },
     [VTD_INV_DESC_PC]           = { desc_pc, true },
     [VTD_INV_DESC_DEV_PIOTLB]   = { desc_pdtlb, true },
+    [IOMMU_MON_VTD_PGRP]        = { desc_pgrp, true },
 };
 
 static void queue_error(IntelIOMMUState *s, uint32_t bit, uint64_t iqer)
@@ -1839,7 +1910,8 @@ static int run_one(VTDStrict *v, unsigned *type)
         return VTDS_IQEI_FETCH;
     }
     *type = VTD_INV_DESC_TYPE(d[0]);
-    if (*type >= ARRAY_SIZE(descs) || !descs[*type].run) {
+    if (*type >= ARRAY_SIZE(descs) || !descs[*type].run ||
+        (*type == IOMMU_MON_VTD_PGRP && !(s->ecap & VTDS_ECAP_PRS))) {
         return VTDS_IQEI_TYPE;
     }
     if (descs[*type].wide && !s->iq_dw) {
@@ -1849,7 +1921,8 @@ static int run_one(VTDStrict *v, unsigned *type)
         return VTDS_IQEI_RSVD;
     }
     if (*type == VTD_INV_DESC_WAIT || *type == VTD_INV_DESC_IEC ||
-        *type == VTD_INV_DESC_DEVICE || *type == VTD_INV_DESC_DEV_PIOTLB) {
+        *type == VTD_INV_DESC_DEVICE || *type == VTD_INV_DESC_DEV_PIOTLB ||
+        *type == IOMMU_MON_VTD_PGRP) {
         /* These reach out of the IOMMU: not under its lock. */
         return descs[*type].run(v, d, iommu_mon_ignore_vtd(*type));
     }
@@ -2007,12 +2080,17 @@ bool vtd_strict_reg_write(IntelIOMMUState *s, hwaddr addr, uint64_t val,
         }
         return true;
     }
+    if (vtd_prq_reg_write(s, addr, val, size)) {
+        return true;
+    }
     /* The record of the model without nesting is not there. */
     return addr >= DMAR_FRCD_REG_OFFSET && addr < DMAR_FRCD_REG_OFFSET + 16;
 }
 
 void vtd_strict_cap_init(IntelIOMMUState *s)
 {
+    X86IOMMUState *x86 = X86_IOMMU_DEVICE(s);
+
     s->cap &= ~(VTD_CAP_FRO | VTD_CAP_NFR);
     s->cap |= (uint64_t)(VTDS_FRCD_REG / 16) << 24 |
               (uint64_t)(s->fault_records - 1) << 40;
@@ -2024,6 +2102,10 @@ void vtd_strict_cap_init(IntelIOMMUState *s)
                VTDS_ECAP_PSS(VTDS_PASID_BITS) | VTD_ECAP_PASID |
                VTD_ECAP_SMTS | VTD_ECAP_SLTS | VTD_ECAP_FLTS |
                VTDS_ECAP_SMPWC | VTDS_ECAP_RPS;
+    /* Page requests follow what a translation request was told. */
+    if (x86->dt_supported) {
+        s->ecap |= VTDS_ECAP_PRS | VTDS_ECAP_PDS;
+    }
 }
 
 void vtd_strict_reset(IntelIOMMUState *s)
@@ -2039,6 +2121,7 @@ void vtd_strict_reset(IntelIOMMUState *s)
     v->recent_next = 0;
     v->timed_out = false;
     qemu_bh_cancel(v->bh);
+    vtd_prq_reset(s);
     iommu_mon_set_modes((s->strict_caches ? IOMMU_MON_MODE_STRICT : 0) |
                         IOMMU_MON_MODE_NESTING |
                         (x86->dt_supported ? IOMMU_MON_MODE_ATS : 0));
@@ -2085,6 +2168,7 @@ bool vtd_strict_realize(IntelIOMMUState *s, PCIBus *bus, Error **errp)
     v->bh = qemu_bh_new_guarded(run_queue_bh, v,
                                 &DEVICE(s)->mem_reentrancy_guard);
     s->strict = v;
+    vtd_prq_realize(s, bus);
     error_setg(&v->migration_blocker,
                "intel-iommu with x-nesting=on cannot be migrated");
     return migrate_add_blocker(&v->migration_blocker, errp) == 0;

@@ -31,6 +31,16 @@ bool iommu_mon_dma_held(void)
     return false;
 }
 
+bool iommu_mon_prq_held(void)
+{
+    return false;
+}
+
+uint32_t iommu_mon_prq_depth(void)
+{
+    return 0;
+}
+
 void iommu_mon_add_release_cb(void (*cb)(void *opaque), void *opaque)
 {
 }

@@ -59,6 +59,8 @@ struct IOMMUMonState {
     uint32_t ignore_smmu_idx;
     uint32_t inv_timeout;
     uint32_t dma_hold;
+    uint32_t prq_hold;
+    uint32_t prq_depth;
     uint32_t unplugged;
 };
 
@@ -131,6 +133,16 @@ bool iommu_mon_dma_held(void)
     return the_monitor && the_monitor->dma_hold;
 }
 
+bool iommu_mon_prq_held(void)
+{
+    return the_monitor && the_monitor->prq_hold;
+}
+
+uint32_t iommu_mon_prq_depth(void)
+{
+    return the_monitor ? the_monitor->prq_depth : 0;
+}
+
 void iommu_mon_add_release_cb(void (*cb)(void *opaque), void *opaque)
 {
     IOMMUMonRelease *r = g_new0(IOMMUMonRelease, 1);
@@ -158,12 +170,12 @@ void iommu_mon_set_modes(uint64_t modes)
     the_modes = modes & ~IOMMU_MON_MODE_ICOUNT;
 }
 
-static void imon_set_hold(IOMMUMonState *s, bool hold)
+static void imon_set_hold(IOMMUMonState *s, uint32_t *what, bool hold)
 {
     IOMMUMonRelease *r, *tmp;
-    bool release = s->dma_hold && !hold;
+    bool release = *what && !hold;
 
-    s->dma_hold = hold;
+    *what = hold;
     if (release) {
         QTAILQ_FOREACH_SAFE(r, &release_cbs, next, tmp) {
             r->cb(r->opaque);
@@ -250,6 +262,8 @@ static uint64_t imon_read64(IOMMUMonState *s, hwaddr reg)
                (uint64_t)s->inv_timeout << 32;
     case IMON_DMA_HOLD:
         return s->dma_hold | (uint64_t)s->unplugged << 32;
+    case IMON_PRQ_HOLD:
+        return s->prq_hold | (uint64_t)s->prq_depth << 32;
     default:
         return 0;
     }
@@ -296,7 +310,13 @@ static void imon_write32(IOMMUMonState *s, hwaddr addr, uint32_t val)
         s->inv_timeout = val;
         break;
     case IMON_DMA_HOLD:
-        imon_set_hold(s, val & 1);
+        imon_set_hold(s, &s->dma_hold, val & 1);
+        break;
+    case IMON_PRQ_HOLD:
+        imon_set_hold(s, &s->prq_hold, val & 1);
+        break;
+    case IMON_PRQ_DEPTH:
+        s->prq_depth = val;
         break;
     case IMON_UNPLUG:
         s->unplugged = imon_unplug(s, val);
@@ -335,7 +355,9 @@ static void imon_reset(DeviceState *dev)
     s->ignore_smmu_idx = 0;
     s->inv_timeout = 0;
     s->unplugged = 0;
-    imon_set_hold(s, false);
+    s->prq_depth = 0;
+    imon_set_hold(s, &s->dma_hold, false);
+    imon_set_hold(s, &s->prq_hold, false);
 }
 
 static void imon_realize(PCIDevice *pdev, Error **errp)
@@ -359,7 +381,8 @@ static void imon_exit(PCIDevice *pdev)
 {
     IOMMUMonState *s = IOMMU_MONITOR(pdev);
 
-    imon_set_hold(s, false);
+    imon_set_hold(s, &s->dma_hold, false);
+    imon_set_hold(s, &s->prq_hold, false);
     the_monitor = NULL;
     g_hash_table_destroy(s->counts);
 }

@@ -16,6 +16,7 @@
 #include "qemu/atomic.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
+#include "qemu/range.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "exec/memory.h"
@@ -38,6 +39,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(PTDState, PASID_TESTDEV)
 #define PTD_BAR_SIZE    (64 * KiB)
 #define PTD_PASID_BITS  20
 #define PTD_DESC_SIZE   sizeof(struct ptd_desc)
+#define PTD_NR_CNT      ((PTD_CNT_RESP_STRAY - PTD_CNT_DESC) / 8 + 1)
 
 QEMU_BUILD_BUG_ON(sizeof(struct ptd_desc) != 64);
 QEMU_BUILD_BUG_ON(sizeof(struct ptd_record) != 32);
@@ -47,9 +49,13 @@ QEMU_BUILD_BUG_ON(PTD_QUEUE(PTD_NR_QUEUES) > PTD_BAR_SIZE);
 #define PTD_PASID_OFFSET 0x100
 #define PTD_ATS_OFFSET   0x110
 #define PTD_ACS_OFFSET   0x120
+#define PTD_PRI_OFFSET   0x130
 /* ATS capability register: invalidations with the Global bit are understood */
 #define PTD_ATS_CAP_GLOBAL_INV 0x0040
 #define PTD_ATS_CTRL_STU       0x001f
+
+/* Page requests that may be outstanding, if software allows as many */
+#define PTD_PRI_CAPACITY       512
 
 /*
  * The largest piece that one translation covers, and how many pieces are
@@ -63,6 +69,8 @@ QEMU_BUILD_BUG_ON(PTD_QUEUE(PTD_NR_QUEUES) > PTD_BAR_SIZE);
 typedef enum PTDAccState {
     ACC_IDLE,
     ACC_ATS,            /* translation request sent */
+    ACC_CREDIT,         /* wants to send page requests */
+    ACC_PAGE,           /* page requests sent */
     ACC_TRANS,          /* access sent */
     ACC_DONE,           /* @acc_result is valid */
 } PTDAccState;
@@ -121,6 +129,7 @@ typedef struct PTDQueue {
     hwaddr acc_iova;
     uint32_t acc_len;
     uint32_t acc_need;                  /* permissions, PCI_TRANS_* */
+    uint64_t acc_last;                  /* last byte of the operand */
     uint8_t *acc_buf;
     bool acc_filled;                    /* a miss was just filled */
     bool in_submit;
@@ -131,6 +140,14 @@ typedef struct PTDQueue {
     unsigned cpl_count;
     uint32_t cpl_lost;
 } PTDQueue;
+
+/* A page request group that waits for its answer */
+typedef struct PTDGroup {
+    PTDQueue *q;                        /* whose access; NULL: by hand */
+    uint32_t pasid;
+    unsigned pages;                     /* credits it holds */
+    unsigned waiting;                   /* answers; more than 1: by hand */
+} PTDGroup;
 
 /* One entry of the device TLB */
 typedef struct PTDTlbEntry {
@@ -153,7 +170,19 @@ struct PTDState {
     bool ats;                           /* as the config space says */
     uint64_t next_seq;
     unsigned next_queue;
-    uint64_t cnt[(PTD_CNT_IRQ - PTD_CNT_DESC) / 8 + 1];
+    uint64_t cnt[PTD_NR_CNT];
+
+    PTDGroup group[PCI_PAGE_NR_GROUPS];
+    unsigned next_group;
+    unsigned groups;                    /* that wait */
+    unsigned credits_used;
+    uint64_t pr_addr;
+    uint32_t pr_pasid;
+    uint32_t pr_flags;
+    uint64_t resp[PTD_RESP_DEPTH];
+    unsigned resp_head;
+    unsigned resp_count;
+
     GArray *tlb;
     PTDQueue queue[PTD_NR_QUEUES];
 };
@@ -271,10 +300,6 @@ static void ptd_ats_invalidate(PCIDevice *dev, uint32_t pasid, bool global,
     ptd_retry_translated(s, addr, size);
 }
 
-static const PCIATSOps ptd_ats_ops = {
-    .invalidate = ptd_ats_invalidate,
-};
-
 static void ptd_tlb_insert(PTDState *s, const PCITransReq *req)
 {
     PTDTlbEntry e = {
@@ -299,6 +324,235 @@ static void ptd_tlb_insert(PTDState *s, const PCITransReq *req)
         }
     }
     g_array_append_val(s->tlb, e);
+}
+
+/* Page requests: PCIe 6.0, 10.4 and 10.5.2 */
+
+static uint8_t *ptd_pri(PTDState *s)
+{
+    return PCI_DEVICE(s)->config + PTD_PRI_OFFSET;
+}
+
+static bool ptd_pri_enabled(PTDState *s)
+{
+    return pci_get_word(ptd_pri(s) + PCI_PRI_CTRL) & PCI_PRI_CTRL_ENABLE;
+}
+
+static void ptd_pri_status(PTDState *s, uint16_t clear, uint16_t set)
+{
+    uint8_t *reg = ptd_pri(s) + PCI_PRI_STATUS;
+
+    pci_set_word(reg, (pci_get_word(reg) & ~clear) | set);
+}
+
+/* Stopped: disabled, and nothing is outstanding */
+static void ptd_pri_update(PTDState *s)
+{
+    bool stopped = !ptd_pri_enabled(s) && !s->credits_used;
+
+    ptd_pri_status(s, PCI_PRI_STATUS_STOPPED,
+                   stopped ? PCI_PRI_STATUS_STOPPED : 0);
+}
+
+/* The access that waits for @g is not going to be answered */
+static void ptd_group_drop(PTDState *s, PTDGroup *g)
+{
+    s->credits_used -= g->pages;
+    *g = (PTDGroup) { };
+    s->groups--;
+}
+
+static void ptd_acc_refused(PTDQueue *q)
+{
+    q->acc_result = ACC_FAULT;
+    q->acc = ACC_DONE;
+    ptd_kick(q->s);
+}
+
+/*
+ * Nothing that was asked for comes any more: @answer to what waits, and with
+ * @forget not even an answer is expected.
+ */
+static void ptd_pri_abort(PTDState *s, bool forget)
+{
+    unsigned i;
+
+    for (i = 0; i < PTD_NR_QUEUES; i++) {
+        PTDQueue *q = &s->queue[i];
+
+        if (q->acc == ACC_CREDIT || (forget && q->acc == ACC_PAGE)) {
+            ptd_acc_refused(q);
+        }
+    }
+    for (i = 0; forget && i < PCI_PAGE_NR_GROUPS; i++) {
+        if (s->group[i].waiting) {
+            ptd_group_drop(s, &s->group[i]);
+        }
+    }
+    ptd_pri_update(s);
+}
+
+static void ptd_page_request(PTDState *s, const PCIPageReq *req)
+{
+    ptd_count(s, PTD_CNT_PR);
+    if (req->last) {
+        ptd_count(s, PTD_CNT_PR_GROUP);
+    }
+    pci_trans_page_request(PCI_DEVICE(s), req);
+}
+
+/*
+ * Ask for the page of the access that waits in @q, and with PTD_F_GROUP for
+ * the pages of its operand behind it.  Without credit or index it goes on
+ * waiting.
+ */
+static void ptd_acc_page_request(PTDQueue *q)
+{
+    PTDState *s = q->s;
+    struct ptd_desc *d = &q->ring[q->head];
+    uint32_t alloc = MIN(pci_get_long(ptd_pri(s) + PCI_PRI_ALLOC_REQ),
+                         PTD_PRI_CAPACITY);
+    PCIPageReq req = {
+        .pasid = d->pasid & PTD_PASID_VALID ? d->pasid & PTD_PASID_MASK :
+                                              PCI_TRANS_NO_PASID,
+        .flags = q->acc_need | (d->flags & PTD_F_PRIV ? PCI_TRANS_PRIV : 0),
+        .addr = q->acc_iova & ~(hwaddr)(PTD_PAGE - 1),
+    };
+    unsigned pages = 1;
+    PTDGroup *g;
+
+    if (s->credits_used >= alloc || s->groups == PCI_PAGE_NR_GROUPS) {
+        return;
+    }
+    if (d->flags & PTD_F_GROUP) {
+        pages = MIN((q->acc_last - req.addr) / PTD_PAGE + 1, PTD_GROUP_MAX);
+        pages = MIN(pages, alloc - s->credits_used);
+    }
+    do {
+        req.prgi = s->next_group;
+        g = &s->group[req.prgi];
+        s->next_group = (s->next_group + 1) % PCI_PAGE_NR_GROUPS;
+    } while (g->waiting);
+    *g = (PTDGroup) {
+        .q = q, .pasid = req.pasid, .pages = pages, .waiting = 1,
+    };
+    s->groups++;
+    s->credits_used += pages;
+    q->acc = ACC_PAGE;
+    /* The answer may come with the last of them */
+    for (; pages; pages--, req.addr += PTD_PAGE) {
+        req.last = pages == 1;
+        ptd_page_request(s, &req);
+    }
+}
+
+static void ptd_keep_response(PTDState *s, uint32_t pasid, uint16_t prgi,
+                              unsigned code, bool stray)
+{
+    uint64_t r = PTD_RESP_VALID | code << 16 | prgi;
+
+    if (stray) {
+        r |= PTD_RESP_STRAY;
+    }
+    if (pasid != PCI_TRANS_NO_PASID) {
+        r |= PTD_RESP_PASID_VALID | (uint64_t)pasid << 32;
+    }
+    if (s->resp_count == PTD_RESP_DEPTH) {
+        s->resp_head = (s->resp_head + 1) % PTD_RESP_DEPTH;
+        s->resp_count--;
+    }
+    s->resp[(s->resp_head + s->resp_count++) % PTD_RESP_DEPTH] = r;
+}
+
+static void ptd_page_response(PCIDevice *dev, uint32_t pasid, uint16_t prgi,
+                              unsigned code)
+{
+    PTDState *s = PASID_TESTDEV(dev);
+    PTDGroup *g = &s->group[prgi];
+    PTDQueue *q = g->q;
+    bool stray = !g->waiting || g->pasid != pasid;
+
+    ptd_keep_response(s, pasid, prgi, code, stray);
+    switch (code) {
+    case PCI_PAGE_RESP_SUCCESS:
+        ptd_count(s, PTD_CNT_RESP_OK);
+        break;
+    case PCI_PAGE_RESP_INVALID:
+        ptd_count(s, PTD_CNT_RESP_INVALID);
+        break;
+    default:
+        ptd_count(s, PTD_CNT_RESP_FAILURE);
+        break;
+    }
+    if (stray) {
+        ptd_count(s, PTD_CNT_RESP_STRAY);
+        ptd_pri_status(s, 0, PCI_PRI_STATUS_UPRGI);
+        return;
+    }
+    if (code != PCI_PAGE_RESP_SUCCESS && code != PCI_PAGE_RESP_INVALID) {
+        /* Disables the interface; later answers are not expected either */
+        pci_set_word(ptd_pri(s) + PCI_PRI_CTRL, 0);
+        ptd_pri_status(s, 0, PCI_PRI_STATUS_RF);
+        ptd_pri_abort(s, true);
+        return;
+    }
+    if (--g->waiting) {
+        return;
+    }
+    g->waiting = 1;
+    ptd_group_drop(s, g);
+    ptd_pri_update(s);
+    if (q && q->acc == ACC_PAGE) {
+        if (code == PCI_PAGE_RESP_SUCCESS) {
+            q->acc = ACC_IDLE;
+        } else {
+            ptd_acc_refused(q);
+        }
+    }
+    /* There is credit again */
+    ptd_kick(s);
+}
+
+static const PCIATSOps ptd_ats_ops = {
+    .invalidate = ptd_ats_invalidate,
+    .page_response = ptd_page_response,
+};
+
+/* Requests made by hand */
+static void ptd_pr_send(PTDState *s, uint32_t n)
+{
+    bool each = s->pr_flags & PTD_PR_EACH;
+    uint16_t prgi = (s->pr_flags & PTD_PR_PRGI) >> PTD_PR_PRGI_SHIFT;
+    PCIPageReq req = {
+        .pasid = s->pr_pasid & PTD_PASID_VALID ?
+                 s->pr_pasid & PTD_PASID_MASK : PCI_TRANS_NO_PASID,
+        .flags = (s->pr_flags & PTD_PR_READ ? PCI_TRANS_READ : 0) |
+                 (s->pr_flags & PTD_PR_WRITE ? PCI_TRANS_WRITE : 0) |
+                 (s->pr_flags & PTD_PR_EXEC ? PCI_TRANS_EXEC : 0) |
+                 (s->pr_flags & PTD_PR_PRIV ? PCI_TRANS_PRIV : 0),
+    };
+    uint32_t i;
+
+    n = MIN(n, PTD_PR_SEND_MAX);
+    for (i = 0; i < n && ptd_busmaster(s); i++) {
+        PTDGroup *g;
+
+        req.addr = (s->pr_addr & ~(uint64_t)(PTD_PAGE - 1)) +
+                   (uint64_t)i * PTD_PAGE;
+        req.prgi = (prgi + (each ? i : 0)) % PCI_PAGE_NR_GROUPS;
+        req.last = (s->pr_flags & PTD_PR_LAST) && (each || i == n - 1);
+        g = &s->group[req.prgi];
+        /* A group of a queue keeps its index, and gets both answers */
+        if (req.last &&
+            (req.flags & (PCI_TRANS_READ | PCI_TRANS_WRITE))) {
+            if (!g->waiting) {
+                g->pasid = req.pasid;
+                s->groups++;
+            }
+            g->waiting++;
+        }
+        ptd_page_request(s, &req);
+    }
 }
 
 /* One access */
@@ -405,6 +659,10 @@ static void ptd_acc_done(PCITransReq *req)
             ptd_tlb_insert(s, req);
             q->acc_filled = true;
             q->acc = ACC_IDLE;
+        } else if (req->status == PCI_TRANS_OK && ptd_pri_enabled(s) &&
+                   !(q->ring[q->head].flags & PTD_F_NO_PRI)) {
+            /* Something may be done about it */
+            q->acc = ACC_CREDIT;
         } else {
             q->acc_result = ACC_FAULT;
             q->acc = ACC_DONE;
@@ -453,6 +711,7 @@ static PTDAccResult ptd_access(PTDQueue *q, PTDAccKind kind, hwaddr iova,
     uint32_t gen = q->gen;
     uint32_t pasid = PCI_TRANS_NO_PASID;
     uint32_t flags = 0;
+    uint64_t last = iova + len - 1;
 
     if (d->pasid & PTD_PASID_VALID) {
         pasid = d->pasid & PTD_PASID_MASK;
@@ -470,21 +729,33 @@ static PTDAccResult ptd_access(PTDQueue *q, PTDAccKind kind, hwaddr iova,
         flags |= PCI_TRANS_PRIV;
     }
 
+    if (kind == ACC_READ || kind == ACC_WRITE) {
+        last = iova - q->piece_off + d->len - 1;
+    }
     if (q->acc == ACC_IDLE) {
         q->acc_filled = false;
     }
-    while (q->acc == ACC_IDLE) {
+    while (q->acc == ACC_IDLE || q->acc == ACC_CREDIT) {
         if (!ptd_busmaster(s)) {
+            q->acc = ACC_IDLE;
             return ACC_NO_BUSMASTER;
         }
         if (ptd_held(s)) {
             return ACC_PENDING;
+        }
+        if (q->acc == ACC_CREDIT) {
+            ptd_acc_page_request(q);
+            if (q->acc == ACC_CREDIT) {
+                return ACC_PENDING;
+            }
+            continue;
         }
         q->acc_kind = kind;
         q->acc_iova = iova;
         q->acc_buf = buf;
         q->acc_len = len;
         q->acc_need = flags & ~PCI_TRANS_PRIV;
+        q->acc_last = last;
         if (s->ats && !(d->flags & PTD_F_NO_ATS)) {
             PTDTlbEntry *e = ptd_tlb_find(s, pasid, flags & PCI_TRANS_PRIV,
                                           iova, q->acc_need);
@@ -909,8 +1180,16 @@ static void ptd_released(void *opaque)
 /* Forget all work of a queue, without completions */
 static void ptd_queue_abort(PTDQueue *q)
 {
+    unsigned i;
+
     if (q->acc == ACC_ATS || q->acc == ACC_TRANS) {
         pci_trans_cancel(&q->req);
+    }
+    /* What was asked for stays outstanding, for nobody */
+    for (i = 0; q->acc == ACC_PAGE && i < PCI_PAGE_NR_GROUPS; i++) {
+        if (q->s->group[i].q == q) {
+            q->s->group[i].q = NULL;
+        }
     }
     q->acc = ACC_IDLE;
     q->phase = PTD_PH_IDLE;
@@ -937,6 +1216,14 @@ static void ptd_reset_engine(PTDState *s)
         q->cpl_lost = 0;
     }
     ptd_tlb_drop_all(s);
+    /* The IOMMU may still answer: then nobody waits for it */
+    ptd_pri_abort(s, true);
+    s->next_group = 0;
+    s->pr_addr = 0;
+    s->pr_pasid = 0;
+    s->pr_flags = 0;
+    s->resp_head = 0;
+    s->resp_count = 0;
     s->hold = false;
     s->next_seq = 0;
     memset(s->cnt, 0, sizeof(s->cnt));
@@ -989,6 +1276,9 @@ static uint32_t ptd_status(PTDState *s)
     }
     if (s->ats) {
         val |= PTD_STATUS_ATS;
+    }
+    if (ptd_pri_enabled(s)) {
+        val |= PTD_STATUS_PRI;
     }
     if (ptd_busmaster(s)) {
         val |= PTD_STATUS_BUSMASTER;
@@ -1072,9 +1362,27 @@ static uint64_t ptd_read(void *opaque, hwaddr addr, unsigned size)
         return ptd_status(s);
     case PTD_CTRL:
         return s->hold ? PTD_CTRL_HOLD : 0;
-    case PTD_CNT_DESC ... PTD_CNT_IRQ + 7:
+    case PTD_CNT_DESC ... PTD_CNT_RESP_STRAY + 7:
         return (uint32_t)(s->cnt[(addr - PTD_CNT_DESC) / 8] >>
                           (addr & 4) * 8);
+    case PTD_PR_ADDR:
+        return (uint32_t)s->pr_addr;
+    case PTD_PR_ADDR + 4:
+        return s->pr_addr >> 32;
+    case PTD_PR_PASID:
+        return s->pr_pasid;
+    case PTD_PR_FLAGS:
+        return s->pr_flags;
+    case PTD_PR_OUTSTANDING:
+        return s->credits_used;
+    case PTD_RESP_COUNT:
+        return s->resp_count;
+    case PTD_RESP:
+    case PTD_RESP + 4:
+        if (!s->resp_count) {
+            return 0;
+        }
+        return (uint32_t)(s->resp[s->resp_head] >> (addr & 4) * 8);
     default:
         return 0;
     }
@@ -1091,12 +1399,37 @@ static void ptd_write(void *opaque, hwaddr addr, uint64_t val, unsigned size)
         }
         return;
     }
-    if (addr == PTD_CTRL) {
+    switch (addr) {
+    case PTD_CTRL:
         if (val & PTD_CTRL_RESET) {
             ptd_reset_engine(s);
         }
         s->hold = val & PTD_CTRL_HOLD;
         ptd_kick(s);
+        break;
+    case PTD_PR_ADDR:
+        s->pr_addr = deposit64(s->pr_addr, 0, 32, val);
+        break;
+    case PTD_PR_ADDR + 4:
+        s->pr_addr = deposit64(s->pr_addr, 32, 32, val);
+        break;
+    case PTD_PR_PASID:
+        s->pr_pasid = val & (PTD_PASID_VALID | PTD_PASID_MASK);
+        break;
+    case PTD_PR_FLAGS:
+        s->pr_flags = val;
+        break;
+    case PTD_PR_SEND:
+        ptd_pr_send(s, val);
+        break;
+    case PTD_RESP_POP:
+        if (s->resp_count) {
+            s->resp_head = (s->resp_head + 1) % PTD_RESP_DEPTH;
+            s->resp_count--;
+        }
+        break;
+    default:
+        break;
     }
 }
 
@@ -1134,11 +1467,55 @@ static void ptd_update_ats(PTDState *s)
     s->ats = ats;
 }
 
+static void ptd_pri_init(PCIDevice *pdev)
+{
+    uint8_t *cap = pdev->config + PTD_PRI_OFFSET;
+
+    pcie_add_capability(pdev, PCI_EXT_CAP_ID_PRI, 1, PTD_PRI_OFFSET,
+                        PCI_EXT_CAP_PRI_SIZEOF);
+    pci_set_word(cap + PCI_PRI_STATUS, PCI_PRI_STATUS_STOPPED |
+                                       PCI_PRI_STATUS_PASID);
+    pci_set_long(cap + PCI_PRI_MAX_REQ, PTD_PRI_CAPACITY);
+    cap = pdev->wmask + PTD_PRI_OFFSET;
+    pci_set_word(cap + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE |
+                                     PCI_PRI_CTRL_RESET);
+    pci_set_long(cap + PCI_PRI_ALLOC_REQ, UINT32_MAX);
+    cap = pdev->w1cmask + PTD_PRI_OFFSET;
+    pci_set_word(cap + PCI_PRI_STATUS, PCI_PRI_STATUS_RF |
+                                       PCI_PRI_STATUS_UPRGI);
+}
+
+/* The control register was written; @before: was it enabled? */
+static void ptd_update_pri(PTDState *s, bool before)
+{
+    uint8_t *ctrl = ptd_pri(s) + PCI_PRI_CTRL;
+    uint16_t val = pci_get_word(ctrl);
+    bool enable = val & PCI_PRI_CTRL_ENABLE;
+
+    pci_set_word(ctrl, enable ? PCI_PRI_CTRL_ENABLE : 0);
+    if (enable && !before) {
+        ptd_pri_status(s, PCI_PRI_STATUS_RF | PCI_PRI_STATUS_UPRGI, 0);
+    }
+    if (!enable && (before || (val & PCI_PRI_CTRL_RESET))) {
+        /* Without a reset, answers are still waited for */
+        ptd_pri_abort(s, val & PCI_PRI_CTRL_RESET);
+    }
+    ptd_pri_update(s);
+    ptd_kick(s);
+}
+
 static void ptd_config_write(PCIDevice *pdev, uint32_t addr, uint32_t val,
                              int len)
 {
+    PTDState *s = PASID_TESTDEV(pdev);
+    bool pri = ptd_pri_enabled(s);
+
     pci_default_write_config(pdev, addr, val, len);
-    ptd_update_ats(PASID_TESTDEV(pdev));
+    ptd_update_ats(s);
+    if (ranges_overlap(addr, len, PTD_PRI_OFFSET,
+                       PCI_EXT_CAP_PRI_SIZEOF)) {
+        ptd_update_pri(s, pri);
+    }
     pcie_cap_flr_write_config(pdev, addr, val, len);
 }
 
@@ -1150,6 +1527,9 @@ static void ptd_reset(DeviceState *dev)
 
     pci_set_word(pdev->config + PTD_PASID_OFFSET + PCI_PASID_CTRL, 0);
     pci_set_word(pdev->config + PTD_ATS_OFFSET + PCI_ATS_CTRL, 0);
+    pci_set_word(ptd_pri(s) + PCI_PRI_CTRL, 0);
+    ptd_pri_status(s, PCI_PRI_STATUS_RF | PCI_PRI_STATUS_UPRGI, 0);
+    pci_set_long(ptd_pri(s) + PCI_PRI_ALLOC_REQ, 0);
     ptd_update_ats(s);
     ptd_reset_engine(s);
 }
@@ -1182,6 +1562,7 @@ static void ptd_realize(PCIDevice *pdev, Error **errp)
                  pci_get_word(ats + PCI_ATS_CAP) | PTD_ATS_CAP_GLOBAL_INV);
     pci_set_word(pdev->wmask + PTD_ATS_OFFSET + PCI_ATS_CTRL,
                  PCI_ATS_CTRL_ENABLE | PTD_ATS_CTRL_STU);
+    ptd_pri_init(pdev);
     if (pdev->cap_present & QEMU_PCI_CAP_MULTIFUNCTION) {
         /* No peer-to-peer between functions: each is a group of its own */
         pcie_acs_init(pdev, PTD_ACS_OFFSET);

@@ -97,6 +97,12 @@ void pci_trans_cancel(PCITransReq *req)
     }
 }
 
+void pci_trans_page_request(PCIDevice *dev, const PCIPageReq *req)
+{
+    assert(bql_locked());
+    pci_device_iommu_page_request(dev, req);
+}
+
 void pci_trans_set_ats_ops(PCIDevice *dev, const PCIATSOps *ops)
 {
     if (!ats_ops) {

@@ -22,7 +22,11 @@ bool iommu_mon_ignore_smmu(uint32_t opcode);
 bool iommu_mon_inv_timeout(uint32_t sid);
 /* True: DMA of every device is to wait until iommu_mon_dma_held() is false. */
 bool iommu_mon_dma_held(void);
-/* Called when DMA is released; @opaque identifies the registration. */
+/* True: page requests are to stay on their way to the IOMMU. */
+bool iommu_mon_prq_held(void);
+/* As many pending page requests fill the queue; 0: as it was programmed. */
+uint32_t iommu_mon_prq_depth(void);
+/* Called when something held is released; @opaque identifies the registration. */
 void iommu_mon_add_release_cb(void (*cb)(void *opaque), void *opaque);
 void iommu_mon_del_release_cb(void (*cb)(void *opaque), void *opaque);
 /* The models report what is in force, IOMMU_MON_MODE_*. */

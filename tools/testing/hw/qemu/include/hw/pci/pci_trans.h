@@ -73,6 +73,30 @@ void pci_trans_submit(PCITransReq *req);
  */
 void pci_trans_cancel(PCITransReq *req);
 
+/* Answers to a page request group: PCIe 6.0, 10.4.2.2 */
+#define PCI_PAGE_RESP_SUCCESS   0x0
+#define PCI_PAGE_RESP_INVALID   0x1
+#define PCI_PAGE_RESP_FAILURE   0xf
+#define PCI_PAGE_NR_GROUPS      512     /* the index has nine bits */
+
+/* A page request message.  Neither READ nor WRITE, and last: stop marker */
+typedef struct PCIPageReq {
+    uint32_t pasid;             /* or PCI_TRANS_NO_PASID */
+    uint32_t flags;             /* PCI_TRANS_READ ... PRIV */
+    uint16_t prgi;              /* index of the group */
+    bool last;                  /* request of the group */
+    hwaddr addr;                /* page aligned */
+} PCIPageReq;
+
+/**
+ * pci_trans_page_request: send a page request message
+ *
+ * The answer to a group comes by PCIATSOps.page_response, perhaps before this
+ * returns, perhaps never.  Without an IOMMU that takes page requests the
+ * message is lost.
+ */
+void pci_trans_page_request(PCIDevice *dev, const PCIPageReq *req);
+
 /* The device side of ATS and PRI, called by the IOMMU model */
 typedef struct PCIATSOps {
     /*
@@ -82,6 +106,9 @@ typedef struct PCIATSOps {
      */
     void (*invalidate)(PCIDevice *dev, uint32_t pasid, bool global,
                        hwaddr addr, uint64_t size);
+    /* A page request group response message arrives; PCI_PAGE_RESP_* */
+    void (*page_response)(PCIDevice *dev, uint32_t pasid, uint16_t prgi,
+                          unsigned code);
 } PCIATSOps;
 
 /* @ops NULL: the device has no device TLB any more. */
