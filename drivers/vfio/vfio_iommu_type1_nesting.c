@@ -52,6 +52,7 @@
 #include <linux/mutex.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
@@ -60,6 +61,9 @@
 
 #include "vfio.h"
 #include "vfio_iommu_type1_nesting.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/vfio_nesting.h>
 
 /*
  * Each binding costs a domain id of the IOMMU, of which the host has 65536 or
@@ -465,9 +469,12 @@ vfio_nesting_remove(struct vfio_nesting *nest, struct vfio_nesting_group *group,
 				 iommu_nested_unblock(group->dev,
 						      group->parent);
 		if (!group->blocked)
-			return binding;
+			goto out;
 	}
 	iommu_nested_detach(binding->domain, group->dev, pasid);
+out:
+	trace_vfio_nesting_unbind(group->dev, pasid,
+				  pasid != IOMMU_NO_PASID || group->blocked);
 	return binding;
 }
 
@@ -558,6 +565,8 @@ static int vfio_nesting_op_bind(struct vfio_nesting *nest,
 
 out:
 	list_for_each_entry(group, targets, target) {
+		trace_vfio_nesting_bind(group->dev, pasid, bind->format,
+					group->old, ret);
 		if (ret && group->changed) {
 			vfio_nesting_uninstall(nest, group, pasid);
 		} else if (ret) {
@@ -685,6 +694,7 @@ static int vfio_nesting_op_rid(struct vfio_nesting *nest,
 			nest->nr_bindings--;
 		vfio_nesting_binding_free(old);
 		group->blocked = block;
+		trace_vfio_nesting_unbind(group->dev, IOMMU_NO_PASID, block);
 	}
 	return ret;
 }
@@ -745,6 +755,7 @@ static long vfio_nesting_bind(struct vfio_nesting *nest, void __user *user)
  * were done.
  */
 static int vfio_nesting_invalidate_one(struct vfio_nesting_group *group,
+				       u32 pasid,
 				       struct vfio_nesting_binding *binding,
 				       struct vfio_iommu_type1_cache_invalidate *inv)
 {
@@ -769,6 +780,7 @@ static int vfio_nesting_invalidate_one(struct vfio_nesting_group *group,
 	ret = iommu_nested_invalidate(binding->domain, &array);
 	if (ret)
 		inv->entry_num = min(inv->entry_num, array.entry_num);
+	trace_vfio_nesting_invalidate(group->dev, pasid, array.entry_num, ret);
 	return ret;
 }
 
@@ -798,7 +810,8 @@ static int vfio_nesting_invalidate(struct vfio_nesting *nest,
 			if (!binding)
 				continue;
 			found = true;
-			err = vfio_nesting_invalidate_one(group, binding, inv);
+			err = vfio_nesting_invalidate_one(group, inv->pasid,
+							  binding, inv);
 			ret = ret ?: err;
 			if (!inv->entry_num)
 				return ret;
@@ -807,7 +820,8 @@ static int vfio_nesting_invalidate(struct vfio_nesting *nest,
 
 		xa_for_each(&group->bindings, pasid, binding) {
 			found = true;
-			err = vfio_nesting_invalidate_one(group, binding, inv);
+			err = vfio_nesting_invalidate_one(group, pasid,
+							  binding, inv);
 			ret = ret ?: err;
 			if (!inv->entry_num)
 				return ret;
@@ -982,6 +996,38 @@ int vfio_nesting_add_cap(struct vfio_nesting *nest, struct vfio_info_cap *caps)
 	return ret;
 }
 EXPORT_SYMBOL_GPL(vfio_nesting_add_cap);
+
+/**
+ * vfio_nesting_show() - What is bound, for /proc/PID/fdinfo of the container
+ * @nest: of the container; NULL if it is of another type
+ * @m: where to print
+ *
+ * Context: container->group_lock is held for read.
+ */
+void vfio_nesting_show(struct vfio_nesting *nest, struct seq_file *m)
+{
+	struct vfio_nesting_binding *binding;
+	struct vfio_nesting_group *group;
+	unsigned long pasid;
+
+	if (!nest)
+		return;
+
+	guard(mutex)(&nest->lock);
+
+	seq_printf(m, "nesting-bindings:\t%u\n", nest->nr_bindings);
+	seq_printf(m, "nesting-pasids:\t%u\n", nest->nr_pasids);
+	list_for_each_entry(group, &nest->groups, next) {
+		if (group->blocked)
+			seq_printf(m, "nesting-blocked:\t%s\n",
+				   dev_name(group->dev));
+		xa_for_each(&group->bindings, pasid, binding)
+			seq_printf(m, "nesting-bind:\t%s pasid 0x%lx format %u\n",
+				   dev_name(group->dev), pasid,
+				   group->info.format);
+	}
+}
+EXPORT_SYMBOL_GPL(vfio_nesting_show);
 
 /*
  * Groups

@@ -14,6 +14,7 @@
 
 struct iommu_domain;
 struct iommu_group;
+struct seq_file;
 struct vfio_info_cap;
 struct vfio_nesting;
 
@@ -30,6 +31,7 @@ void vfio_nesting_group_del(struct vfio_nesting *nest,
 int vfio_nesting_add_cap(struct vfio_nesting *nest, struct vfio_info_cap *caps);
 long vfio_nesting_ioctl(struct vfio_nesting *nest, unsigned int cmd,
 			unsigned long arg);
+void vfio_nesting_show(struct vfio_nesting *nest, struct seq_file *m);
 
 static inline bool vfio_nesting_present(void)
 {
@@ -73,6 +75,11 @@ static inline long vfio_nesting_ioctl(struct vfio_nesting *nest,
 				      unsigned int cmd, unsigned long arg)
 {
 	return -ENOTTY;
+}
+
+static inline void vfio_nesting_show(struct vfio_nesting *nest,
+				     struct seq_file *m)
+{
 }
 
 static inline bool vfio_nesting_present(void)
