@@ -750,6 +750,16 @@ def fault_pasid_tables(m):
     m.sees(5, n.va, 0x1111)
 
 
+@test(",x-domain-id-bits=8")
+def fault_domain_id(m):
+    same("CAP.ND", m.readq(VTD + 8) & 7, 2)
+    n = Nest(m, did=0x100)
+    m.enable()
+    table_fault(m, n, 0x5a)
+    m.pe(5, NEST, 0xff, ss=n.ss, fs=n.fs + GPA_OFF)
+    m.sees(5, n.va, 0x1111)
+
+
 @test()
 def fault_first_stage(m):
     fs, data = m.page(), m.page()

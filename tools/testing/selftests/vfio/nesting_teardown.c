@@ -496,7 +496,7 @@ struct memory {
 
 static void shrink_caches(void)
 {
-	/* Empties what the allocator, and KASAN's quarantine, keep back */
+	/* Empties what the allocator keeps back.  KASAN's quarantine stays. */
 	int ret = system("for f in /sys/kernel/slab/*/shrink; do echo 1 >$f; done 2>/dev/null");
 
 	(void)ret;
@@ -635,14 +635,21 @@ TEST_F_TIMEOUT(nesting_teardown, pasids, 120)
 	}
 }
 
-/* VT-d has 2^16 of them, and each bind takes one.  Not for slow kernels. */
+/*
+ * Each bind takes one of VT-d's domain ids, of which there are 2^16 or what
+ * CAP.ND says (10.4.2).  With 2^16, an emulated machine needs minutes.
+ */
 TEST_F_TIMEOUT(nesting_teardown, domain_ids, 300)
 {
 	struct nest *n = &self->n;
-	int i;
+	int i, ids;
 
+	if (n->ops->format != VFIO_NESTING_FORMAT_VTD_S1)
+		SKIP(return, "no domain ids of VT-d here");
+	ids = 1 << (4 + 2 * (n->hw.cap_reg & 7));
 	space_init(_metadata, n, &self->s, 0xa1);
-	for (i = 0; i < 33000; i++) {
+	/* Two in each round */
+	for (i = 0; i <= ids / 2; i++) {
 		test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
 		test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
 		test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, PASID));

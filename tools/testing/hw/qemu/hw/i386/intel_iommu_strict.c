@@ -833,7 +833,7 @@ static int get_pe(VTDStrict *v, uint16_t sid, uint32_t pasid,
     }
     if ((val[0] & VTDS_PE_RSVD0) || (val[1] & VTDS_PE_RSVD1) ||
         (val[2] & VTDS_PE_RSVD2) || val[3] || val[4] || val[5] || val[6] ||
-        val[7]) {
+        val[7] || VTD_SM_PASID_ENTRY_DID(val[1]) >> s->domain_id_bits) {
         return VTDS_SPT_3;
     }
     *pe = (VTDSPe) {
@@ -2091,8 +2091,9 @@ void vtd_strict_cap_init(IntelIOMMUState *s)
 {
     X86IOMMUState *x86 = X86_IOMMU_DEVICE(s);
 
-    s->cap &= ~(VTD_CAP_FRO | VTD_CAP_NFR);
-    s->cap |= (uint64_t)(VTDS_FRCD_REG / 16) << 24 |
+    s->cap &= ~(VTD_CAP_FRO | VTD_CAP_NFR | VTD_CAP_ND);
+    s->cap |= (s->domain_id_bits - 4) / 2 |
+              (uint64_t)(VTDS_FRCD_REG / 16) << 24 |
               (uint64_t)(s->fault_records - 1) << 40;
     if (s->fs1gp) {
         s->cap |= VTD_CAP_FS1GP;
@@ -2146,6 +2147,12 @@ bool vtd_strict_check_config(IntelIOMMUState *s, Error **errp)
     }
     if (s->fault_records < 1 || s->fault_records > VTDS_FRCD_MAX) {
         error_setg(errp, "x-fault-records must be 1 to %d", VTDS_FRCD_MAX);
+        return false;
+    }
+    if (s->domain_id_bits < 4 || s->domain_id_bits > VTD_DOMAIN_ID_SHIFT ||
+        s->domain_id_bits % 2) {
+        error_setg(errp, "x-domain-id-bits must be even, 4 to %d",
+                   VTD_DOMAIN_ID_SHIFT);
         return false;
     }
     if (!s->strict_caches) {
