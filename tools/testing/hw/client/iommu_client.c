@@ -576,45 +576,44 @@ static int test_no_pasid(struct client *c)
 	return client_runs(c, &s, 5);
 }
 
-static int test_second_stage(struct client *c)
+/* Which stage it is shows in what an unmap sends */
+static int client_stage(struct client *c, struct iommu_domain *domain,
+			u32 pasid, bool first)
 {
 	u64 iotlb, piotlb;
 	struct client_space s;
 
-	if (client_space(c, &s, client_domain(c), 1, 1))
+	if (client_space(c, &s, domain, pasid, pasid))
 		return -EIO;
-	if (client_runs(c, &s, 1))
+	if (client_runs(c, &s, pasid))
 		return -EIO;
-	/* that it is the second stage shows in what an unmap sends */
 	iotlb = client_inv(c, IOMMU_MON_VTD_IOTLB);
-	piotlb = client_piotlb(c, 1);
+	piotlb = client_piotlb(c, pasid);
 	if (client_unmap(c, s.domain, IOVA_N(1)))
 		return -EIO;
-	if (!is_true(c, client_inv(c, IOMMU_MON_VTD_IOTLB) > iotlb))
+	if (!is_equal(c, client_inv(c, IOMMU_MON_VTD_IOTLB) > iotlb, !first))
 		return -EIO;
-	if (!is_equal(c, client_piotlb(c, 1), piotlb))
+	if (!is_equal(c, client_piotlb(c, pasid) > piotlb, first))
 		return -EIO;
-	return client_refused(c, 1, IOVA_N(1));
+	return client_refused(c, pasid, IOVA_N(1));
+}
+
+static int test_second_stage(struct client *c)
+{
+	return client_stage(c, client_domain(c), 1, false);
 }
 
 static int test_first_stage(struct client *c)
 {
-	u64 iotlb, piotlb;
-	struct client_space s;
+	return client_stage(c, client_first_stage(c), 2, true);
+}
 
-	if (client_space(c, &s, client_first_stage(c), 2, 2))
+/* A second stage at PASID 1, a first stage at PASID 2 */
+static int client_both_stages(struct client *c, struct client_space s[2])
+{
+	if (client_space(c, &s[0], client_domain(c), 1, 1))
 		return -EIO;
-	if (client_runs(c, &s, 2))
-		return -EIO;
-	iotlb = client_inv(c, IOMMU_MON_VTD_IOTLB);
-	piotlb = client_piotlb(c, 2);
-	if (client_unmap(c, s.domain, IOVA_N(1)))
-		return -EIO;
-	if (!is_true(c, client_piotlb(c, 2) > piotlb))
-		return -EIO;
-	if (!is_equal(c, client_inv(c, IOMMU_MON_VTD_IOTLB), iotlb))
-		return -EIO;
-	return client_refused(c, 2, IOVA_N(1));
+	return client_space(c, &s[1], client_first_stage(c), 2, 2);
 }
 
 /* One IOVA, three PASIDs, three memories; one goes, the others stay */
@@ -652,9 +651,7 @@ static int test_unmap(struct client *c)
 	struct client_space s[2];
 	int i;
 
-	if (client_space(c, &s[0], client_domain(c), 1, 1))
-		return -EIO;
-	if (client_space(c, &s[1], client_first_stage(c), 2, 2))
+	if (client_both_stages(c, s))
 		return -EIO;
 	for (i = 0; i < 2; i++) {
 		struct ptd_record r;
@@ -692,9 +689,7 @@ static int test_detach(struct client *c)
 	struct ptd_record r;
 	int i;
 
-	if (client_space(c, &s[0], client_domain(c), 1, 1))
-		return -EIO;
-	if (client_space(c, &s[1], client_first_stage(c), 2, 2))
+	if (client_both_stages(c, s))
 		return -EIO;
 	for (i = 0; i < 2; i++) {
 		if (client_runs(c, &s[i], i + 1))
@@ -859,70 +854,76 @@ static int test_ats(struct client *c)
 }
 
 /*
- * Negative control: with device-TLB invalidation of PASIDs ignored, the
- * device still writes to what was unmapped.
+ * Negative controls.  A space of its own works at @pasid; from then on the
+ * hardware ignores invalidations of @type, if that is not 0.
  */
+static int client_ignoring(struct client *c, struct client_space *s, u32 pasid,
+			   u8 seed, u32 type)
+{
+	if (client_space(c, s, client_domain(c), pasid, seed))
+		return -EIO;
+	if (client_runs(c, s, seed))
+		return -EIO;
+	memset(s->dst, 0, PAGE_SIZE);
+	client_ignore(c, type);
+	return 0;
+}
+
+/* They count again.  The device is refused, unless one was @missed. */
+static int client_ignored(struct client *c, struct client_space *s, u32 flags,
+			  u8 seed, bool missed, u32 refusal)
+{
+	struct ptd_record r;
+
+	client_ignore(c, 0);
+	if (client_copy(c, s->pasid, flags, IOVA_N(0), IOVA_N(1), &r))
+		return -EIO;
+	if (!is_equal(c, r.status, missed ? PTD_ST_OK : refusal))
+		return -EIO;
+	if (!is_equal(c, client_holds(s->dst, seed), missed))
+		return -EIO;
+	return 0;
+}
+
+/* The device TLB of PASIDs: the device still writes to what was unmapped */
 static int test_ignore_pdtlb(struct client *c)
 {
 	struct client_space s;
-	struct ptd_record r;
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		if (client_space(c, &s, client_domain(c), 1 + i, 8))
+		if (client_ignoring(c, &s, 1 + i, 8,
+				    i ? IOMMU_MON_VTD_PDTLB : 0))
 			return -EIO;
-		if (client_runs(c, &s, 8))
-			return -EIO;
-		memset(s.dst, 0, PAGE_SIZE);
-		client_ignore(c, i ? IOMMU_MON_VTD_PDTLB : 0);
 		if (client_unmap(c, s.domain, IOVA_N(1)))
 			return -EIO;
-		client_ignore(c, 0);
-		if (client_copy(c, s.pasid, 0, IOVA_N(0), IOVA_N(1), &r))
-			return -EIO;
-		if (!is_equal(c, r.status, i ? PTD_ST_OK : PTD_ST_WRITE_FAULT))
-			return -EIO;
-		if (!is_equal(c, client_holds(s.dst, 8), i))
+		if (client_ignored(c, &s, 0, 8, i, PTD_ST_WRITE_FAULT))
 			return -EIO;
 	}
 	return 0;
 }
 
-/* The same for the PASID cache: a detached PASID is still there */
+/* The PASID cache: a detached PASID is still there */
 static int test_ignore_pasid_cache(struct client *c)
 {
 	struct client_space s;
-	struct ptd_record r;
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		if (client_space(c, &s, client_domain(c), 1 + i, 9))
+		if (client_ignoring(c, &s, 1 + i, 9, i ? IOMMU_MON_VTD_PC : 0))
 			return -EIO;
-		if (client_runs(c, &s, 9))
-			return -EIO;
-		memset(s.dst, 0, PAGE_SIZE);
-		client_ignore(c, i ? IOMMU_MON_VTD_PC : 0);
 		if (client_detach(c, s.pasid))
 			return -EIO;
-		client_ignore(c, 0);
-		if (client_copy(c, s.pasid, PTD_F_NO_ATS, IOVA_N(0), IOVA_N(1),
-				&r))
+		if (client_ignored(c, &s, PTD_F_NO_ATS, 9, i,
+				   PTD_ST_READ_FAULT))
 			return -EIO;
-		if (!is_equal(c, r.status, i ? PTD_ST_OK : PTD_ST_READ_FAULT))
-			return -EIO;
-		if (!is_equal(c, client_holds(s.dst, 9), i))
-			return -EIO;
-		/* attached once more, the detach is seen */
-		if (i) {
-			if (client_attach(c, s.domain, s.pasid))
-				return -EIO;
-			if (client_detach(c, s.pasid))
-				return -EIO;
-			if (client_refused(c, s.pasid, IOVA_N(1)))
-				return -EIO;
-		}
 	}
-	return 0;
+	/* attached once more, the detach is seen */
+	if (client_attach(c, s.domain, s.pasid))
+		return -EIO;
+	if (client_detach(c, s.pasid))
+		return -EIO;
+	return client_refused(c, s.pasid, IOVA_N(1));
 }
 
 /* The kernel never sets ERE: nobody may execute through the IOMMU */

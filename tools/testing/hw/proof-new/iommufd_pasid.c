@@ -732,25 +732,15 @@ static void open_dev(struct ptd *d, const char *bdf)
 {
 	ptd_open_cdev(d, bdf, ifd);
 	ifd_attach(d, parent);
-	ptd_map(d);
-	ptd_bus_master(d, true);
-	ptd_reset(d);
+	ptd_start(d);
 }
 
 int main(int argc, char **argv)
 {
 	char bdf[BDF_LEN];
 
-	if (!pci_find(PTD_VENDOR_ID, PTD_DEVICE_ID, 0, bdf))
-		die("this machine has no pasid-testdev");
-	mon_open();
-	ifd = ifd_open();
-	ptd_open_cdev(&dev, bdf, ifd);
-
-	mem.hva = page_alloc(GUEST_LEN, SZ_2M);
-	mem.gpa = GUEST_GPA;
-	mem.len = GUEST_LEN;
-	memset(mem.hva, 0, mem.len);
+	ifd = ifd_open_ptd(&dev);
+	guest_init(&mem, GUEST_GPA, GUEST_LEN);
 	ioas = ifd_ioas(ifd);
 	ifd_map(ifd, ioas, mem.hva, mem.len, mem.gpa);
 	/* whatever shares a function with PASIDs has to be told of them */
@@ -758,9 +748,7 @@ int main(int argc, char **argv)
 			  IOMMU_HWPT_ALLOC_PASID, NULL);
 	rid = space_new(&dev, 0x01);
 	ifd_attach(&dev, rid.hwpt);
-	ptd_map(&dev);
-	ptd_bus_master(&dev, true);
-	ptd_reset(&dev);
+	ptd_start(&dev);
 
 	have_dev2 = pci_find(PTD_VENDOR_ID, PTD_DEVICE_ID, 1, bdf);
 	if (have_dev2)

@@ -22,6 +22,20 @@ static inline int ifd_open(void)
 	return fd;
 }
 
+/* The first test device, with no page table yet, and the monitor */
+static inline int ifd_open_ptd(struct ptd *d)
+{
+	char bdf[BDF_LEN];
+	int fd;
+
+	if (!pci_find(PTD_VENDOR_ID, PTD_DEVICE_ID, 0, bdf))
+		die("this machine has no pasid-testdev");
+	mon_open();
+	fd = ifd_open();
+	ptd_open_cdev(d, bdf, fd);
+	return fd;
+}
+
 static inline uint32_t ifd_ioas(int fd)
 {
 	struct iommu_ioas_alloc cmd = { .size = sizeof(cmd) };

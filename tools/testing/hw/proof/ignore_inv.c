@@ -204,19 +204,12 @@ static const struct test tests[] = {
 int main(int argc, char **argv)
 {
 	bool legacy = argc > 1 && !strcmp(argv[1], "context_cache");
-	char bdf[BDF_LEN];
 
-	if (!pci_find(PTD_VENDOR_ID, PTD_DEVICE_ID, 0, bdf))
-		die("this machine has no pasid-testdev");
-	mon_open();
-	ifd = ifd_open();
-	ptd_open_cdev(&dev, bdf, ifd);
+	ifd = ifd_open_ptd(&dev);
 	ioas = ifd_ioas(ifd);
 	parent = ifd_hwpt(ifd, &dev, ioas,
 			  legacy ? 0 : IOMMU_HWPT_ALLOC_NEST_PARENT, NULL);
 	ifd_attach(&dev, parent);
-	ptd_map(&dev);
-	ptd_bus_master(&dev, true);
-	ptd_reset(&dev);
+	ptd_start(&dev);
 	return run_tests_argv(tests, sizeof(tests) / sizeof(tests[0]), argv);
 }

@@ -392,18 +392,8 @@ static const struct test tests[] = {
 
 int main(int argc, char **argv)
 {
-	char bdf[BDF_LEN];
-
-	if (!pci_find(PTD_VENDOR_ID, PTD_DEVICE_ID, 0, bdf))
-		die("this machine has no pasid-testdev");
-	mon_open();
-	ifd = ifd_open();
-	ptd_open_cdev(&dev, bdf, ifd);
-
-	mem.hva = page_alloc(GUEST_LEN, SZ_2M);
-	mem.gpa = GUEST_GPA;
-	mem.len = GUEST_LEN;
-	memset(mem.hva, 0, mem.len);
+	ifd = ifd_open_ptd(&dev);
+	guest_init(&mem, GUEST_GPA, GUEST_LEN);
 	root = guest_pages(&mem, 1);
 
 	ioas = ifd_ioas(ifd);
@@ -411,9 +401,6 @@ int main(int argc, char **argv)
 	parent = ifd_hwpt(ifd, &dev, ioas, IOMMU_HWPT_ALLOC_NEST_PARENT, NULL);
 	nested = ifd_hwpt_nested(ifd, &dev, parent, root);
 	ifd_attach(&dev, nested);
-
-	ptd_map(&dev);
-	ptd_bus_master(&dev, true);
-	ptd_reset(&dev);
+	ptd_start(&dev);
 	return run_tests_argv(tests, sizeof(tests) / sizeof(tests[0]), argv);
 }

@@ -372,6 +372,13 @@ void ptd_reset(struct ptd *d)
 		ptd_w32(d, PTD_QUEUE(q) + PTD_Q_CTRL, PTD_Q_CTRL_ENABLE);
 }
 
+void ptd_start(struct ptd *d)
+{
+	ptd_map(d);
+	ptd_bus_master(d, true);
+	ptd_reset(d);
+}
+
 void ptd_submit(struct ptd *d, int q, const struct ptd_desc *desc)
 {
 	const uint32_t *w = (const uint32_t *)desc;

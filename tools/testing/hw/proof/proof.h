@@ -73,6 +73,8 @@ void ptd_open_cdev(struct ptd *d, const char *bdf, int iommufd);
 void ptd_open_group(struct ptd *d, const char *bdf, int container,
 		    int *group);
 void ptd_map(struct ptd *d);
+/* Once it has a page table: registers, bus master, reset */
+void ptd_start(struct ptd *d);
 void ptd_close(struct ptd *d);
 void ptd_bus_master(struct ptd *d, bool on);
 void ptd_enable_irqs(struct ptd *d, const int *eventfds, int n);

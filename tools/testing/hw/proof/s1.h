@@ -6,6 +6,8 @@
 #ifndef PROOF_S1_H
 #define PROOF_S1_H
 
+#include <string.h>
+
 #include "proof.h"
 
 #define S1_P		(1ull << 0)
@@ -25,6 +27,16 @@ struct guest {
 	size_t len;
 	size_t used;
 };
+
+static inline void guest_init(struct guest *g, uint64_t gpa, size_t len)
+{
+	*g = (struct guest) {
+		.hva = page_alloc(len, SZ_2M),
+		.gpa = gpa,
+		.len = len,
+	};
+	memset(g->hva, 0, len);
+}
 
 static inline void *gpa_ptr(struct guest *g, uint64_t gpa)
 {

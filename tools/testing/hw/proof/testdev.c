@@ -759,9 +759,7 @@ static void test_two_devices(void)
 		skip("there is only one test device");
 	fresh();
 	ptd_open_group(&other, bdf2, container, &grp);
-	ptd_map(&other);
-	ptd_bus_master(&other, true);
-	ptd_reset(&other);
+	ptd_start(&other);
 	ptd_submit(&dev, 0, &hold);
 	wait_for(0, PTD_Q_STATUS, PTD_Q_STATUS_HELD, PTD_Q_STATUS_HELD);
 	fill(buf + SRC, PAGE, 5);

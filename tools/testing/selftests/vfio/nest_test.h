@@ -223,6 +223,23 @@ static inline void space_init(struct __test_metadata *_metadata,
 	test_ok(s1_map(&s->t, TEST_DST, s->dst, TEST_LEN, SZ_4K, S1_RW));
 }
 
+/*
+ * A device, and a space that is bound to @pasid, or to the last one the device
+ * has.  Returns which.
+ */
+static inline u32 nest_setup_bound(struct __test_metadata *_metadata,
+				   struct nest *n, struct space *s, u32 pasid)
+{
+	nest_setup_ptd(_metadata, n, 0);
+	if (_metadata->exit_code)
+		return pasid;
+	if (pasid > nest_last_pasid(n))
+		pasid = nest_last_pasid(n);
+	space_init(_metadata, n, s, 0xa1);
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &s->t));
+	return pasid;
+}
+
 static inline bool mem_is(const struct guest *g, u64 gpa, u8 fill, size_t len)
 {
 	const u8 *p = guest_va(g, gpa);

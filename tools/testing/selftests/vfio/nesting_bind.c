@@ -65,15 +65,8 @@ FIXTURE_VARIANT_ADD(bind_pasid, last)
 
 FIXTURE_SETUP(bind_pasid)
 {
-	nest_setup_ptd(_metadata, &self->n, 0);
-	if (_metadata->exit_code)
-		return;
-	self->pasid = variant->pasid;
-	if (self->pasid > nest_last_pasid(&self->n))
-		self->pasid = nest_last_pasid(&self->n);
-	space_init(_metadata, &self->n, &self->s, 0xa1);
-	test_ok(nest_bind(&self->n.c, NEST_ALL_GROUPS, self->pasid,
-			  &self->s.t));
+	self->pasid = nest_setup_bound(_metadata, &self->n, &self->s,
+				       variant->pasid);
 }
 
 FIXTURE_TEARDOWN(bind_pasid)

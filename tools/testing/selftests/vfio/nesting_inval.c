@@ -40,15 +40,12 @@ FIXTURE_SETUP(nesting_inval)
 {
 	struct nest *n = &self->n;
 
-	nest_setup_ptd(_metadata, n, 0);
+	self->pasid = nest_setup_bound(_metadata, n, &self->s, variant->pasid);
 	if (_metadata->exit_code)
 		return;
-	self->pasid = variant->pasid;
 	self->target = VFIO_INVALIDATE_TARGET_PASID;
-	space_init(_metadata, n, &self->s, 0xa1);
 	self->other = guest_alloc(&n->g, SZ_4K, SZ_4K);
 	memset(guest_va(&n->g, self->other), 0xee, SZ_4K);
-	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, self->pasid, &self->s.t));
 	self->strict = n->have_mon && imon_read64(&n->mon, IMON_MODES) &
 				      IOMMU_MON_MODE_STRICT;
 }

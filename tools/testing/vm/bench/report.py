@@ -63,6 +63,21 @@ class Run:
         return self.rows[key]
 
 
+class Table:
+    """Columns of (name, width), in groups with a title over them"""
+
+    def __init__(self, label, *groups):
+        self.label = label
+        self.widths = [w for g in groups for _, w in g[1:]]
+        titles = (f'{g[0]:^{sum(w for _, w in g[1:])}}' for g in groups)
+        print((' ' * (label + 2) + ''.join(titles)).rstrip())
+        self.row('', *(name for g in groups for name, _ in g[1:]))
+
+    def row(self, label, *cells, verdict=''):
+        cells = (f'{c:>{w}}' for c, w in zip(cells, self.widths))
+        print(f'  {label:{self.label}}{"".join(cells)} {verdict}'.rstrip())
+
+
 class Report:
     def __init__(self):
         self.missed = 0
@@ -79,11 +94,10 @@ class Report:
             row[2] <= -(-row[1] // SUBMIT_MAX)
 
     def pairs(self, run):
-        head = f'{"":22}{"instructions":^22}{"descriptors":^15}' \
-               f'{"waits":^13}'
-        print(head.rstrip())
-        print(f'{"":22}{"type1":>7}{"iommufd":>8}{"ratio":>7}'
-              f'{"type1":>7}{"iommufd":>8}{"type1":>6}{"iommufd":>8}')
+        table = Table(20, ('instructions', ('type1', 7), ('iommufd', 8),
+                           ('ratio', 7)),
+                      ('descriptors', ('type1', 7), ('iommufd', 8)),
+                      ('waits', ('type1', 6), ('iommufd', 8)))
         for title, rows in PAIRS:
             print(title)
             for label, ours, theirs in rows:
@@ -95,38 +109,31 @@ class Report:
                     raise Missing(f'"{label}": device-TLB invalidations '
                                   f'differ, {a[3]} and {b[3]}: ATS was not '
                                   'the same')
-                print(f'  {label:20}{a[0]:7}{b[0]:8}{a[0] / b[0]:7.2f}'
-                      f'{a[1]:7}{b[1]:8}{a[2]:6}{b[2]:8}'
-                      f' {self.verdict(ok, "WORSE")}')
+                table.row(label, a[0], b[0], f'{a[0] / b[0]:.2f}', a[1], b[1],
+                          a[2], b[2], verdict=self.verdict(ok, "WORSE"))
 
     def maps(self, series, stock):
-        print(f'{"":22}{"instructions":^24}{"descriptors":^14}'
-              f'{"waits":^12}'.rstrip())
-        print(f'{"":22}{"series":>8}{"stock":>8}{"more":>6}'
-              f'{"series":>8}{"stock":>6}{"series":>8}{"stock":>6}')
+        table = Table(20, ('instructions', ('series', 8), ('stock', 8),
+                           ('more', 6)),
+                      ('descriptors', ('series', 8), ('stock', 6)),
+                      ('waits', ('series', 8), ('stock', 6)))
         for label, key in MAPS:
             a, b = series[key], stock[key]
             for op in ('map', 'unmap'):
                 x, y = series[f'{key}.{op}'][0], stock[f'{key}.{op}'][0]
                 # the counters are those of both together: unmap has them
-                n = (a[1], b[1], a[2], b[2]) if op == 'unmap' else None
-                ok = x <= y + SLACK and (not n or (n[0] == n[1] and
-                                                   n[2] == n[3]))
-                counts = f'{n[0]:8}{n[1]:6}{n[2]:8}{n[3]:6}' if n \
-                    else f'{"":28}'
-                name = f'{op.upper()}_DMA {label}'
-                print(f'  {name:20}{x:8}{y:8}{x - y:+6}{counts}'
-                      f' {self.verdict(ok, "WORSE")}')
+                n = (a[1], b[1], a[2], b[2]) if op == 'unmap' else ('',) * 4
+                ok = x <= y + SLACK and n[0] == n[1] and n[2] == n[3]
+                table.row(f'{op.upper()}_DMA {label}', x, y, f'{x - y:+}', *n,
+                          verdict=self.verdict(ok, "WORSE"))
 
     def alone(self, series, stock):
-        print(f'{"":28}{"instructions":^18}{"descriptors":^15}'
-              f'{"waits":^14}'.rstrip())
-        print(f'{"":28}{"series":>8}{"stock":>8}{"series":>8}'
-              f'{"stock":>7}{"series":>8}{"stock":>7}')
+        table = Table(26, ('instructions', ('series', 8), ('stock', 8)),
+                      ('descriptors', ('series', 8), ('stock', 7)),
+                      ('waits', ('series', 8), ('stock', 7)))
         for label, key in OURS_ALONE:
             a, b = series[key], stock[key]
-            print(f'  {label:26}{a[0]:8}{b[0]:8}{a[1]:8}{b[1]:7}'
-                  f'{a[2]:8}{b[2]:7}')
+            table.row(label, a[0], b[0], a[1], b[1], a[2], b[2])
 
 
 def agree(name, a, b):

@@ -123,60 +123,43 @@ int ptd_run(struct ptd *p, unsigned int q, struct ptd_desc *d,
 	return r->status;
 }
 
-int ptd_copy(struct ptd *p, u32 pasid, u64 dst, u64 src,
-	     u32 len, struct ptd_record *r)
+static int run_op(struct ptd *p, u32 op, u32 pasid, u64 dst, u64 src, u64 imm,
+		  u32 len, struct ptd_record *r)
 {
 	struct ptd_desc d = {
-		.op = PTD_OP_MEMMOVE,
+		.op = op,
 		.pasid = ptd_pasid(pasid),
 		.src = src,
 		.dst = dst,
+		.imm = imm,
 		.len = len,
 	};
 
 	return ptd_run(p, 0, &d, r);
+}
+
+int ptd_copy(struct ptd *p, u32 pasid, u64 dst, u64 src,
+	     u32 len, struct ptd_record *r)
+{
+	return run_op(p, PTD_OP_MEMMOVE, pasid, dst, src, 0, len, r);
 }
 
 int ptd_fill(struct ptd *p, u32 pasid, u64 dst, u32 len,
 	     u64 pattern, struct ptd_record *r)
 {
-	struct ptd_desc d = {
-		.op = PTD_OP_FILL,
-		.pasid = ptd_pasid(pasid),
-		.dst = dst,
-		.imm = pattern,
-		.len = len,
-	};
-
-	return ptd_run(p, 0, &d, r);
+	return run_op(p, PTD_OP_FILL, pasid, dst, 0, pattern, len, r);
 }
 
 int ptd_compare(struct ptd *p, u32 pasid, u64 a, u64 b,
 		u32 len, struct ptd_record *r)
 {
-	struct ptd_desc d = {
-		.op = PTD_OP_COMPARE,
-		.pasid = ptd_pasid(pasid),
-		.src = a,
-		.dst = b,
-		.len = len,
-	};
-
-	return ptd_run(p, 0, &d, r);
+	return run_op(p, PTD_OP_COMPARE, pasid, b, a, 0, len, r);
 }
 
 int ptd_crc(struct ptd *p, u32 pasid, u64 src, u32 len,
 	    u32 seed, struct ptd_record *r)
 {
-	struct ptd_desc d = {
-		.op = PTD_OP_CRC32,
-		.pasid = ptd_pasid(pasid),
-		.src = src,
-		.imm = seed,
-		.len = len,
-	};
-
-	return ptd_run(p, 0, &d, r);
+	return run_op(p, PTD_OP_CRC32, pasid, 0, src, seed, len, r);
 }
 
 int ptd_hold(struct ptd *p, unsigned int q)
