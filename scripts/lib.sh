@@ -73,7 +73,7 @@ tree_id()
 # with_lock NAME COMMAND...: one at a time, over all checkouts
 with_lock()
 {
-	local lock=$cache/lock/$1 fd
+	local lock=$cache/lock/$1 fd rc
 
 	shift
 	mkdir -p "$cache/lock"
@@ -83,18 +83,21 @@ with_lock()
 		flock "$fd"
 	fi
 	"$@"
+	rc=$?
 	exec {fd}>&-
+	return $rc
 }
 
 # with_tree TREE COMMAND...: compile, while nobody changes build/TREE
 with_tree()
 {
-	local fd rc=0
+	local fd rc
 
 	exec {fd}>"$build/.${1//\//-}.use"
 	flock -s "$fd"
 	shift
-	"$@" || rc=$?
+	"$@"
+	rc=$?
 	exec {fd}>&-
 	return $rc
 }
