@@ -78,7 +78,7 @@ struct client {
 
 	/* Page request groups, oldest first, that await an answer */
 	bool iopf;
-	spinlock_t groups_lock;
+	spinlock_t groups_lock;		/* of the list */
 	struct list_head groups;
 	wait_queue_head_t groups_wait;
 };
@@ -369,9 +369,9 @@ static struct iopf_group *client_wait_group(struct client *c)
 {
 	struct iopf_group *group = NULL;
 
-	if (!wait_event_timeout(c->groups_wait,
-				(group = client_first_group(c)),
-				CLIENT_PATIENCE))
+	wait_event_timeout(c->groups_wait, (group = client_first_group(c)),
+			   CLIENT_PATIENCE);
+	if (!group)
 		seq_puts(c->m, "# no page request\n");
 	return group;
 }

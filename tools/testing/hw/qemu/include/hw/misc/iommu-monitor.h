@@ -26,7 +26,7 @@ bool iommu_mon_dma_held(void);
 bool iommu_mon_prq_held(void);
 /* As many pending page requests fill the queue; 0: as it was programmed. */
 uint32_t iommu_mon_prq_depth(void);
-/* Called when something held is released; @opaque identifies the registration. */
+/* Called when something held is released; @opaque tells which one it is. */
 void iommu_mon_add_release_cb(void (*cb)(void *opaque), void *opaque);
 void iommu_mon_del_release_cb(void (*cb)(void *opaque), void *opaque);
 /* The models report what is in force, IOMMU_MON_MODE_*. */
