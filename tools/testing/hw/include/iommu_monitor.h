@@ -69,6 +69,7 @@
 #define IOMMU_MON_EV_ATS	0x201	/* translation requests */
 #define IOMMU_MON_EV_WALK	0x202	/* page-table walks */
 #define IOMMU_MON_EV_HIT	0x203	/* served by the IOTLB */
+#define IOMMU_MON_EV_NOT_WB	0x204	/* SMMUv3: memory not write-back */
 /* raised = recorded + collapsed + lost */
 #define IOMMU_MON_EV_F_RAISED	0x210
 #define IOMMU_MON_EV_F_RECORDED	0x211

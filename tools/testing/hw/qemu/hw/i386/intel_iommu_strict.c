@@ -22,6 +22,7 @@
 #include "hw/i386/apic_internal.h"
 #include "hw/i386/x86-iommu.h"
 #include "hw/misc/iommu-monitor.h"
+#include "hw/pci/iommu_strict.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pcie.h"
 #include "hw/pci/pci_trans.h"
@@ -148,8 +149,6 @@ enum {
 /* Wait descriptor: spec 6.5.2.8 */
 #define VTDS_WAIT_PD                (1ULL << 7)
 
-#define VTDS_RECENT                 32
-
 typedef struct VTDSCtx {
     bool legacy;
     uint64_t val[4];
@@ -193,14 +192,6 @@ typedef struct VTDSTable {
     bool r, w, x;
 } VTDSTable;
 
-typedef struct VTDSRecent {
-    bool used;
-    uint16_t sid;
-    uint32_t pasid;             /* or PCI_TRANS_NO_PASID */
-    bool priv;
-    uint64_t iova;
-} VTDSRecent;
-
 typedef struct VTDStrict {
     IntelIOMMUState *s;
     PCIBus *bus;
@@ -208,8 +199,7 @@ typedef struct VTDStrict {
     GHashTable *pasid;          /* {SID, PASID} -> VTDSPe */
     GHashTable *tlb;            /* VTDSKey -> VTDSLeaf */
     GHashTable *psc;            /* VTDSKey -> VTDSTable */
-    VTDSRecent recent[VTDS_RECENT];
-    unsigned recent_next;
+    IOMMURecents recent;
     bool running;               /* the queue; guards against recursion */
     QEMUBH *bh;                 /* runs the queue with x-async-queue=on */
     bool timed_out;             /* a device-TLB invalidation got no answer */
@@ -269,64 +259,6 @@ static unsigned level_index(uint64_t addr, unsigned level)
 static bool in_interrupt_range(uint64_t addr)
 {
     return addr >= VTD_INTERRUPT_ADDR_FIRST && addr <= VTD_INTERRUPT_ADDR_LAST;
-}
-
-/*
- * Structures are read from RAM only.  An access elsewhere is the "error" of
- * the access faults, and cannot come back to this model.
- */
-static void *guest_ram(hwaddr addr, hwaddr len, bool write,
-                       MemoryRegion **mr, hwaddr *xlat)
-{
-    hwaddr l = len;
-
-    *mr = address_space_translate(&address_space_memory, addr, xlat, &l, write,
-                                  MEMTXATTRS_UNSPECIFIED);
-    if (l < len || !memory_access_is_direct(*mr, write,
-                                            MEMTXATTRS_UNSPECIFIED)) {
-        return NULL;
-    }
-    return (uint8_t *)memory_region_get_ram_ptr(*mr) + *xlat;
-}
-
-static bool read_qword(hwaddr addr, uint64_t *val)
-{
-    MemoryRegion *mr;
-    hwaddr xlat;
-    uint64_t *p = guest_ram(addr, sizeof(*p), false, &mr, &xlat);
-
-    if (!p) {
-        return false;
-    }
-    *val = le64_to_cpu(qatomic_read(p));
-    return true;
-}
-
-/*
- * An entry of several words.  The first one holds P, which software sets last
- * and clears first: it is read first, and must not have changed in between.
- */
-static bool read_entry(hwaddr addr, uint64_t *val, unsigned n)
-{
-    MemoryRegion *mr;
-    hwaddr xlat;
-    uint64_t *p = guest_ram(addr, n * sizeof(*p), false, &mr, &xlat);
-
-    if (!p) {
-        return false;
-    }
-    do {
-        val[0] = qatomic_load_acquire(p);
-        for (unsigned i = 1; i < n; i++) {
-            val[i] = qatomic_read(p + i);
-        }
-        /* The second look at the first word comes after the rest. */
-        smp_rmb();
-    } while (qatomic_read(p) != val[0]);
-    for (unsigned i = 0; i < n; i++) {
-        val[i] = le64_to_cpu(val[i]);
-    }
-    return true;
 }
 
 static guint key_hash(gconstpointer v)
@@ -467,7 +399,7 @@ static int ss_walk(VTDSWalk *w, uint64_t gpa, VTDSLeaf *out)
         level = levels;
     }
     for (;; level--) {
-        if (!read_qword(t.addr + level_index(gpa, level) * 8, &e)) {
+        if (!iommu_read_word(t.addr + level_index(gpa, level) * 8, &e)) {
             return level == levels ? VTDS_SSS_4 : VTDS_SSS_1;
         }
         if (!(e & VTD_SL_RW_MASK)) {
@@ -575,7 +507,7 @@ static int fs_update(VTDSWalk *w, uint64_t hpa, bool ss_write, bool set_d,
     if (!ss_write) {
         return VTDS_SFS_8;
     }
-    p = guest_ram(hpa, sizeof(*p), true, &mr, &xlat);
+    p = iommu_guest_ram(hpa, sizeof(*p), true, &mr, &xlat);
     if (!p) {
         return VTDS_SFS_1;
     }
@@ -622,7 +554,7 @@ static int fs_walk(VTDSWalk *w, uint64_t iova, VTDSLeaf *out)
             hpa = leaf_addr(&ss, gpa);
         }
 again:
-        if (!read_qword(hpa, &e)) {
+        if (!iommu_read_word(hpa, &e)) {
             return level == VTDS_FS_LEVELS ? VTDS_SFS_4 : VTDS_SFS_1;
         }
         if (!(e & VTD_FL_P)) {
@@ -712,7 +644,7 @@ static int get_context(VTDStrict *v, uint16_t sid, VTDSCtx *out, bool *fpd)
         *fpd |= !!(out->val[0] & VTD_CONTEXT_ENTRY_FPD);
         return 0;
     }
-    if (!read_entry(s->root + (sid >> 8) * 16, root, 2)) {
+    if (!iommu_read_struct(s->root + (sid >> 8) * 16, root, 2)) {
         return VTDS_SRT_1;
     }
     re = root[!legacy && devfn >= 128];
@@ -725,7 +657,7 @@ static int get_context(VTDStrict *v, uint16_t sid, VTDSCtx *out, bool *fpd)
     addr = (re & VTD_ROOT_ENTRY_CTP) +
            (legacy ? devfn * 16 : (devfn & 0x7f) * 32);
     *out = (VTDSCtx) { .legacy = legacy };
-    if (!read_entry(addr, out->val, n)) {
+    if (!iommu_read_struct(addr, out->val, n)) {
         return VTDS_SCT_1;
     }
     *fpd |= !!(out->val[0] & VTD_CONTEXT_ENTRY_FPD);
@@ -812,7 +744,7 @@ static int get_pe(VTDStrict *v, uint16_t sid, uint32_t pasid,
         return 0;
     }
     addr = (ctx->val[0] & VTD_PASID_DIR_BASE_ADDR_MASK) + (pasid >> 6) * 8;
-    if (!read_qword(addr, &dir)) {
+    if (!iommu_read_word(addr, &dir)) {
         return VTDS_SPD_1;
     }
     /* FPD counts even where P is clear. */
@@ -824,7 +756,7 @@ static int get_pe(VTDStrict *v, uint16_t sid, uint32_t pasid,
         return VTDS_SPD_3;
     }
     addr = (dir & VTD_PASID_TABLE_BASE_ADDR_MASK) + (pasid & 0x3f) * 64;
-    if (!read_entry(addr, val, 8)) {
+    if (!iommu_read_struct(addr, val, 8)) {
         return VTDS_SPT_1;
     }
     *fpd |= !!(val[0] & VTD_PASID_ENTRY_FPD);
@@ -1215,30 +1147,6 @@ static void raise_fault(VTDStrict *v, uint16_t sid, uint32_t pasid,
     vtd_strict_record(v->s, hi, VTD_FRCD_FI(iova));
 }
 
-/* Remember an address for the refill. */
-static void remember(VTDStrict *v, uint16_t sid, uint32_t pasid,
-                     uint64_t iova, unsigned flags)
-{
-    VTDSRecent r = {
-        .used = true, .sid = sid, .pasid = pasid,
-        .priv = flags & PCI_TRANS_PRIV, .iova = iova & VTD_PAGE_MASK_4K,
-    };
-
-    if (!v->s->strict_refill) {
-        return;
-    }
-    for (unsigned i = 0; i < VTDS_RECENT; i++) {
-        VTDSRecent *o = &v->recent[i];
-
-        if (o->used && o->sid == r.sid && o->pasid == r.pasid &&
-            o->priv == r.priv && o->iova == r.iova) {
-            return;
-        }
-    }
-    v->recent[v->recent_next] = r;
-    v->recent_next = (v->recent_next + 1) % VTDS_RECENT;
-}
-
 /*
  * What hardware may do at any time (spec 6.2): fetch again, through whatever
  * is still in a table or still cached, what was used lately.  Run after each
@@ -1252,8 +1160,8 @@ static void refill(VTDStrict *v)
     if (!v->s->strict_refill || !v->s->dmar_enabled) {
         return;
     }
-    for (unsigned i = 0; i < VTDS_RECENT; i++) {
-        VTDSRecent *r = &v->recent[i];
+    for (unsigned i = 0; i < IOMMU_RECENT; i++) {
+        IOMMURecent *r = &v->recent.entry[i];
 
         if (r->used) {
             xlate(v, r->sid, r->pasid, r->iova,
@@ -1270,8 +1178,8 @@ static int access_one(VTDStrict *v, uint16_t sid, uint32_t pasid,
 {
     int ret = xlate(v, sid, pasid, iova, flags, false, res);
 
-    if (!ret && !(flags & PCI_TRANS_TRANSLATED)) {
-        remember(v, sid, pasid, iova, flags);
+    if (!ret && !(flags & PCI_TRANS_TRANSLATED) && v->s->strict_refill) {
+        iommu_recent_add(&v->recent, sid, pasid, flags & PCI_TRANS_PRIV, iova);
     }
     return ret;
 }
@@ -1726,19 +1634,6 @@ static int desc_piotlb(VTDStrict *v, const uint64_t *d, bool ignore)
     return 0;
 }
 
-/* Is there somebody who answers an invalidation request? */
-static bool ats_listens(PCIDevice *dev)
-{
-    uint16_t pos;
-
-    if (!dev || !pci_is_express(dev)) {
-        return false;
-    }
-    pos = pcie_find_capability(dev, PCI_EXT_CAP_ID_ATS);
-    return pos && (pci_get_word(dev->config + pos + PCI_ATS_CTRL) &
-                   PCI_ATS_CTRL_ENABLE);
-}
-
 /*
  * Spec 6.5.2.5 and 6.5.2.6.  A function that is gone, or whose ATS is off
  * (a reset does that), gives no completion: that is a time-out.
@@ -1746,18 +1641,9 @@ static bool ats_listens(PCIDevice *dev)
 static void invalidate_device(VTDStrict *v, uint16_t sid, uint32_t pasid,
                               bool global, uint64_t addr, bool large)
 {
-    PCIDevice *dev = pci_find_device(v->bus, sid >> 8, sid & 0xff);
-    const PCIATSOps *ops;
     uint64_t size = VTD_PAGE_SIZE;
     unsigned ones;
 
-    if (!ats_listens(dev) || iommu_mon_inv_timeout(sid)) {
-        v->timed_out = true;
-        v->timed_out_sid = sid;
-        return;
-    }
-    /* The completion does not overtake the function's page requests. */
-    vtd_prq_push(v->s, sid);
     addr &= VTD_PAGE_MASK_4K;
     if (large) {
         /* The lowest clear bit tells the size. */
@@ -1770,10 +1656,13 @@ static void invalidate_device(VTDStrict *v, uint16_t sid, uint32_t pasid,
             addr &= ~(size - 1);
         }
     }
-    ops = pci_trans_get_ats_ops(dev);
-    if (ops && ops->invalidate) {
-        ops->invalidate(dev, pasid, global, addr, size);
+    if (!pci_trans_invalidate(v->bus, sid, pasid, global, addr, size)) {
+        v->timed_out = true;
+        v->timed_out_sid = sid;
+        return;
     }
+    /* The completion does not overtake the function's page requests. */
+    vtd_prq_push(v->s, sid);
 }
 
 static int desc_dtlb(VTDStrict *v, const uint64_t *d, bool ignore)
@@ -1906,7 +1795,7 @@ static int run_one(VTDStrict *v, unsigned *type)
     uint64_t d[4] = { 0 };
     int ret;
 
-    if (!read_entry(s->iq + (uint64_t)s->iq_head * n * 8, d, n)) {
+    if (!iommu_read_struct(s->iq + (uint64_t)s->iq_head * n * 8, d, n)) {
         return VTDS_IQEI_FETCH;
     }
     *type = VTD_INV_DESC_TYPE(d[0]);
@@ -2118,8 +2007,7 @@ void vtd_strict_reset(IntelIOMMUState *s)
     g_hash_table_remove_all(v->pasid);
     g_hash_table_remove_all(v->tlb);
     g_hash_table_remove_all(v->psc);
-    memset(v->recent, 0, sizeof(v->recent));
-    v->recent_next = 0;
+    memset(&v->recent, 0, sizeof(v->recent));
     v->timed_out = false;
     qemu_bh_cancel(v->bh);
     vtd_prq_reset(s);

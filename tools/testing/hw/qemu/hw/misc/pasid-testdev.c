@@ -24,6 +24,7 @@
 #include "hw/pci/pci_device.h"
 #include "hw/pci/pci_trans.h"
 #include "hw/pci/pcie.h"
+#include "hw/qdev-properties.h"
 #include "hw/misc/iommu-monitor.h"
 #include "hw/misc/pasid-testdev-regs.h"
 #include "migration/vmstate.h"
@@ -168,6 +169,7 @@ struct PTDState {
     QEMUTimer *timer;                   /* instead of @bh with icount */
     bool hold;
     bool ats;                           /* as the config space says */
+    bool can_stall;                     /* property */
     uint64_t next_seq;
     unsigned next_queue;
     uint64_t cnt[PTD_NR_CNT];
@@ -776,7 +778,9 @@ static PTDAccResult ptd_access(PTDQueue *q, PTDAccKind kind, hwaddr iova,
                                flags | PCI_TRANS_READ | PCI_TRANS_ATS, iova);
             }
         } else {
-            ptd_acc_submit(q, ACC_TRANS, pasid, flags, iova);
+            ptd_acc_submit(q, ACC_TRANS, pasid,
+                           flags | (s->can_stall ? PCI_TRANS_CAN_STALL : 0),
+                           iova);
         }
         if (gen != q->gen) {
             return ACC_PENDING;
@@ -1597,6 +1601,10 @@ static void ptd_exit(PCIDevice *pdev)
     pcie_cap_exit(pdev);
 }
 
+static const Property ptd_properties[] = {
+    DEFINE_PROP_BOOL("x-can-stall", PTDState, can_stall, false),
+};
+
 /* Descriptors in flight are not worth the trouble */
 static const VMStateDescription ptd_vmstate = {
     .name = TYPE_PASID_TESTDEV,
@@ -1616,6 +1624,7 @@ static void ptd_class_init(ObjectClass *klass, void *data)
     k->class_id = PCI_CLASS_OTHERS;
     dc->desc = "DMA engine with PASID and ATS for IOMMU tests";
     dc->vmsd = &ptd_vmstate;
+    device_class_set_props(dc, ptd_properties);
     device_class_set_legacy_reset(dc, ptd_reset);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
 }

@@ -8,6 +8,8 @@
 #include "block/aio.h"
 #include "exec/address-spaces.h"
 #include "hw/misc/iommu-monitor.h"
+#include "hw/pci/pci_device.h"
+#include "hw/pci/pcie.h"
 #include "hw/pci/pci_trans.h"
 
 #define PCI_TRANS_PAGE_MASK     0xfffULL
@@ -77,6 +79,7 @@ void pci_trans_submit(PCITransReq *req)
     req->perm = 0;
     req->global = false;
     memset(&req->next, 0, sizeof(req->next));
+    req->cancel = NULL;
 
     /* A request does not overtake one that was released before it. */
     if (iommu_mon_dma_held() || !QTAILQ_EMPTY(&stalled)) {
@@ -94,6 +97,8 @@ void pci_trans_cancel(PCITransReq *req)
 {
     if (QTAILQ_IN_USE(req, next)) {
         QTAILQ_REMOVE(&stalled, req, next);
+    } else if (req->cancel) {
+        req->cancel(req);
     }
 }
 
@@ -101,6 +106,35 @@ void pci_trans_page_request(PCIDevice *dev, const PCIPageReq *req)
 {
     assert(bql_locked());
     pci_device_iommu_page_request(dev, req);
+}
+
+/* Is there somebody who answers an invalidation request? */
+static bool ats_listens(PCIDevice *dev)
+{
+    uint16_t pos;
+
+    if (!dev || !pci_is_express(dev)) {
+        return false;
+    }
+    pos = pcie_find_capability(dev, PCI_EXT_CAP_ID_ATS);
+    return pos && (pci_get_word(dev->config + pos + PCI_ATS_CTRL) &
+                   PCI_ATS_CTRL_ENABLE);
+}
+
+bool pci_trans_invalidate(PCIBus *bus, uint16_t sid, uint32_t pasid,
+                          bool global, hwaddr addr, uint64_t size)
+{
+    PCIDevice *dev = pci_find_device(bus, sid >> 8, sid & 0xff);
+    const PCIATSOps *ops;
+
+    if (!ats_listens(dev) || iommu_mon_inv_timeout(sid)) {
+        return false;
+    }
+    ops = pci_trans_get_ats_ops(dev);
+    if (ops && ops->invalidate) {
+        ops->invalidate(dev, pasid, global, addr, size);
+    }
+    return true;
 }
 
 void pci_trans_set_ats_ops(PCIDevice *dev, const PCIATSOps *ops)

@@ -29,6 +29,8 @@
 #define PCI_TRANS_ATS           (1u << 4)
 /* An access with AT = translated: @iova is what an ATS answer returned. */
 #define PCI_TRANS_TRANSLATED    (1u << 5)
+/* The device can wait: a fault may stall the access until it is repaired. */
+#define PCI_TRANS_CAN_STALL     (1u << 6)
 
 typedef enum PCITransStatus {
     PCI_TRANS_OK,       /* an access may go on; an ATS answer has @perm */
@@ -53,8 +55,11 @@ struct PCITransReq {
     uint32_t perm;              /* READ | WRITE | EXEC | PRIV; 0: no mapping */
     bool global;                /* ATS: valid for every PASID */
 
-    /* For the IOMMU model while the request is stalled */
+    /* While the request waits */
     QTAILQ_ENTRY(PCITransReq) next;
+    /* Set by the IOMMU model that keeps it: forget it, and do not call @done */
+    void (*cancel)(PCITransReq *req);
+    void *cancel_opaque;
 };
 
 /**
@@ -110,6 +115,15 @@ typedef struct PCIATSOps {
     void (*page_response)(PCIDevice *dev, uint32_t pasid, uint16_t prgi,
                           unsigned code);
 } PCIATSOps;
+
+/**
+ * pci_trans_invalidate: send an invalidation request
+ *
+ * @bus is the root bus.  Returns false if there is no answer: the function is
+ * gone, its ATS is off (a reset does that), or the monitor says so.
+ */
+bool pci_trans_invalidate(PCIBus *bus, uint16_t sid, uint32_t pasid,
+                          bool global, hwaddr addr, uint64_t size);
 
 /* @ops NULL: the device has no device TLB any more. */
 void pci_trans_set_ats_ops(PCIDevice *dev, const PCIATSOps *ops);
