@@ -57,7 +57,9 @@ machine_arm64()
 {
 	local p have more=${SMMU_PROPS:-}
 
-	cmdline="console=ttyAMA0"
+	# With a device tree, 6.12 asks for ACS when the bus has been scanned
+	# already, and without ACS a root port lets no PASID through
+	cmdline="console=ttyAMA0 pci=config_acs=11101@pci:1b36:000c"
 	machine=(-machine "virt,gic-version=3,iommu=smmuv3,highmem=on"
 		 # as wide as the SMMU, which SVA asks for; quick to emulate
 		 -cpu cortex-a57)

@@ -1819,8 +1819,10 @@ bool smmuv3_strict_realize(SMMUv3State *s, Error **errp)
     QTAILQ_INIT(&v->stalls);
     QTAILQ_INIT(&v->crowd);
     QTAILQ_INIT(&v->answered);
-    v->bh = qemu_bh_new(run_queue_bh, v);
-    v->answer_bh = qemu_bh_new(answer_bh, v);
+    v->bh = qemu_bh_new_guarded(run_queue_bh, v,
+                                &DEVICE(s)->mem_reentrancy_guard);
+    v->answer_bh = qemu_bh_new_guarded(answer_bh, v,
+                                       &DEVICE(s)->mem_reentrancy_guard);
     s->strict = v;
     /* The address spaces stay as they are; translation by request is new. */
     v->ops = *bus->iommu_ops;
