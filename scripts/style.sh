@@ -25,6 +25,25 @@ checkpatch()
 		--no-summary --terse --show-types --ignore "$ignore" "$@"
 }
 
+# TRACE_EVENT() has a layout of its own, in every header of the kernel
+not_a_trace()
+{
+	local f n rest file rc=0
+
+	while IFS=: read -r f n rest; do
+		file=$f
+		[[ $f != *.patch ]] || file=$(head -n "$n" "$f" |
+			sed -n 's,^+++ b/,,p' | tail -n 1)
+		case $file:$rest in
+		include/trace/*:OPEN_ENDED_LINE:*) continue ;;
+		include/trace/*:PARENTHESIS_ALIGNMENT:*) continue ;;
+		esac
+		echo "$f:$n:$rest"
+		rc=1
+	done
+	return $rc
+}
+
 # checkpatch takes the * after the harness's FIXTURE_DATA() for a product
 not_a_product()
 {
