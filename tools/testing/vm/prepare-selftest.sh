@@ -168,6 +168,28 @@ else
 	bad=1
 fi
 
+# an editor put a file in the place of a link, it was compiled, and goes again
+rm "$src/build/linux/drivers/other.c"
+echo edited >"$src/build/linux/drivers/other.c"
+compile
+n=2
+if prepare || ! grep -q 'was a link' "$work/log"; then
+	why="prepare says nothing"
+else
+	why=''
+	rm "$src/build/linux/drivers/other.c"
+	prepare || why="prepare fails"
+	compile
+	state "$work/obj" | cmp -s - "$work/want" ||
+		why="an object is of the old text"
+fi
+if [ -z "$why" ]; then
+	echo "ok 2 an edit in place of a link"
+else
+	echo "not ok 2 an edit in place of a link # $why"
+	bad=1
+fi
+
 for ((at = 1; at <= total; at++)); do
 	[ -n "${ALL:-}" ] || [ $((at % (total / 10))) -eq 0 ] ||
 		[ $at -gt $((total - 5)) ] || continue
