@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 #include <uapi/linux/iommufd.h>
 
+#include "iommu-fault.h"
 #include "iommu-priv.h"
 
 MODULE_IMPORT_NS(IOMMUFD_INTERNAL);
@@ -221,15 +222,25 @@ int iommu_nested_attach(struct iommu_domain *domain, struct device *dev,
 			ioasid_t pasid, struct iommu_attach_handle *handle,
 			struct iommu_domain *old)
 {
+	int ret;
+
 	if (nesting_ops(dev) != domain->owner)
 		return -EINVAL;
 
+	ret = iommu_fault_attach_begin(dev, domain);
+	if (ret)
+		return ret;
+
 	if (pasid == IOMMU_NO_PASID)
-		return iommu_replace_group_handle(dev->iommu_group, domain,
-						  handle);
-	if (old)
-		return iommu_replace_device_pasid(domain, dev, pasid, handle);
-	return iommu_attach_device_pasid(domain, dev, pasid, handle);
+		ret = iommu_replace_group_handle(dev->iommu_group, domain,
+						 handle);
+	else if (old)
+		ret = iommu_replace_device_pasid(domain, dev, pasid, handle);
+	else
+		ret = iommu_attach_device_pasid(domain, dev, pasid, handle);
+
+	iommu_fault_attach_end(dev, !ret && old);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(iommu_nested_attach);
 
@@ -246,11 +257,14 @@ EXPORT_SYMBOL_GPL(iommu_nested_attach);
 void iommu_nested_detach(struct iommu_domain *domain, struct device *dev,
 			 ioasid_t pasid)
 {
+	guard(mutex)(&dev->iommu->fault_lock);
+
 	/* The blocking domain exists since the DMA is owned. */
 	if (pasid == IOMMU_NO_PASID)
 		WARN_ON(iommu_block_group(dev->iommu_group));
 	else
 		iommu_detach_device_pasid(domain, dev, pasid);
+	iommu_fault_detached(dev, pasid);
 }
 EXPORT_SYMBOL_GPL(iommu_nested_detach);
 
@@ -265,7 +279,14 @@ EXPORT_SYMBOL_GPL(iommu_nested_detach);
  */
 int iommu_nested_block(struct device *dev)
 {
-	return iommu_block_group(dev->iommu_group);
+	int ret;
+
+	guard(mutex)(&dev->iommu->fault_lock);
+
+	ret = iommu_block_group(dev->iommu_group);
+	if (!ret)
+		iommu_fault_detached(dev, IOMMU_NO_PASID);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(iommu_nested_block);
 
@@ -281,7 +302,14 @@ EXPORT_SYMBOL_GPL(iommu_nested_block);
  */
 int iommu_nested_unblock(struct device *dev, struct iommu_domain *parent)
 {
-	return iommu_replace_group_handle(dev->iommu_group, parent, NULL);
+	int ret;
+
+	guard(mutex)(&dev->iommu->fault_lock);
+
+	ret = iommu_replace_group_handle(dev->iommu_group, parent, NULL);
+	if (!ret)
+		iommu_fault_detached(dev, IOMMU_NO_PASID);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(iommu_nested_unblock);
 
@@ -318,8 +346,11 @@ void iommu_nesting_reset_prepare(struct device *dev)
 {
 	const struct iommu_ops *ops = nesting_ops(dev);
 
-	if (ops && ops->reset_prepare)
+	if (!ops)
+		return;
+	if (ops->reset_prepare)
 		ops->reset_prepare(dev);
+	iommu_fault_reset(dev);
 }
 EXPORT_SYMBOL_GPL(iommu_nesting_reset_prepare);
 

@@ -914,6 +914,10 @@ static void vfio_nesting_add_format(struct vfio_iommu_type1_info_cap_nesting *ca
 		features |= VFIO_NESTING_FEATURE_BIND_GUEST_PASID;
 	if (info->features & IOMMU_NESTING_FEAT_INVALIDATE)
 		features |= VFIO_NESTING_FEATURE_CACHE_INVALIDATE;
+	if (info->features & IOMMU_NESTING_FEAT_DMA_FAULT)
+		features |= VFIO_NESTING_FEATURE_DMA_FAULT;
+	if (info->features & IOMMU_NESTING_FEAT_PAGE_REQUEST)
+		features |= VFIO_NESTING_FEATURE_PAGE_REQUEST;
 	if (info->max_pasids)
 		features |= VFIO_NESTING_FEATURE_PASID_ALLOC;
 
@@ -928,10 +932,12 @@ static void vfio_nesting_add_format(struct vfio_iommu_type1_info_cap_nesting *ca
 		format->features = features;
 		cap->nr_formats++;
 	} else {
-		/* One device with PASIDs is enough to ask for one. */
+		/* One device with PASIDs is enough to ask for one, and so on */
 		format->features = (format->features & features) |
 			((format->features | features) &
-			 VFIO_NESTING_FEATURE_PASID_ALLOC);
+			 (VFIO_NESTING_FEATURE_PASID_ALLOC |
+			  VFIO_NESTING_FEATURE_DMA_FAULT |
+			  VFIO_NESTING_FEATURE_PAGE_REQUEST));
 	}
 
 	/* What can be invalidated has to be. */

@@ -401,6 +401,8 @@ static int nested_replace_entry(struct intel_iommu *iommu, struct device *dev,
 		spin_unlock(&iommu->lock);
 		return -EINVAL;
 	}
+	/* Faults that were too many are reported again: fault_mute() */
+	WRITE_ONCE(pte->val[0], READ_ONCE(pte->val[0]) & ~(u64)PASID_PTE_FPD);
 	WRITE_ONCE(pte->val[1], new.val[1]);
 	WRITE_ONCE(pte->val[2], new.val[2]);
 	spin_unlock(&iommu->lock);
@@ -662,7 +664,8 @@ int intel_iommu_nesting_info(struct device *dev, struct iommu_nesting_info *out)
 	out->invalidate_type = IOMMU_HWPT_INVALIDATE_DATA_VTD_S1;
 	out->invalidate_len = sizeof(struct iommu_hwpt_vtd_s1_invalidate);
 	out->features = IOMMU_NESTING_FEAT_BIND_PASID |
-			IOMMU_NESTING_FEAT_INVALIDATE;
+			IOMMU_NESTING_FEAT_INVALIDATE |
+			IOMMU_NESTING_FEAT_DMA_FAULT;
 	/* A nest parent refuses them, erratum 772415: __domain_mapping() */
 	out->flags = IOMMU_NESTING_NO_RO_MAPS;
 	if (info->ats_enabled)

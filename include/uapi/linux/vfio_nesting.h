@@ -41,6 +41,8 @@
 #define VFIO_NESTING_FEATURE_PASID_ALLOC	(1U << 0)
 #define VFIO_NESTING_FEATURE_BIND_GUEST_PASID	(1U << 1)
 #define VFIO_NESTING_FEATURE_CACHE_INVALIDATE	(1U << 3)
+#define VFIO_NESTING_FEATURE_DMA_FAULT		(1U << 4)
+#define VFIO_NESTING_FEATURE_PAGE_REQUEST	(1U << 5)
 
 /**
  * struct vfio_nesting_format - One format and its features
@@ -260,5 +262,210 @@ struct vfio_device_feature_nesting {
 };
 
 #define VFIO_DEVICE_FEATURE_NESTING	64
+
+/**
+ * struct vfio_device_feature_dma_fault - VFIO_DEVICE_FEATURE_DMA_FAULT (SET)
+ * @flags: VFIO_DMA_FAULT_*, which kinds are wanted; at least one unless @depth
+ *	   is 0, and then 0
+ * @depth: entries of the ring, a power of two from VFIO_DMA_FAULT_MIN_DEPTH to
+ *	   VFIO_DMA_FAULT_MAX_DEPTH; 0: no faults any more
+ * @eventfd: signalled when there is something to read and nobody may be
+ *	     looking, see VFIO_DMA_FAULT_OFF_USER; -1: none
+ * @__reserved: 0
+ *
+ * Faults of the device are written to the region
+ * VFIO_REGION_SUBTYPE_NESTED_DMA_FAULT from now on.  What came before is not
+ * in there.  Called again while they are on, it changes the kinds and the
+ * eventfd, and the depth if all is read.  Whatever fails has changed nothing.
+ *
+ * The memory of the ring is charged to the caller and there until @depth is
+ * set to 0 or the device is released.  Then it reads as ENODATA, and access
+ * to a mapping ends in SIGBUS.
+ *
+ * Without VFIO_DMA_FAULT_PAGE_REQUEST the device makes no page requests. When
+ * it is taken away, what is outstanding is answered INVALID.
+ *
+ * Return: 0, or -1 with errno
+ *
+ * * EINVAL: unknown flag, no kind, @depth no power of two or out of range
+ * * EBADF: @eventfd is no file, EINVAL if it is no eventfd
+ * * EBUSY: another depth, and there are entries that are not read
+ * * EOPNOTSUPP: page requests: the device or its IOMMU has none, or it is a VF
+ * * ENOMEM: no memory
+ * * ENOTTY: the IOMMU of the device reports no faults
+ */
+struct vfio_device_feature_dma_fault {
+	__u32	flags;
+#define VFIO_DMA_FAULT_UNRECOVERABLE	(1U << 0)
+#define VFIO_DMA_FAULT_PAGE_REQUEST	(1U << 1)
+	__u32	depth;
+#define VFIO_DMA_FAULT_MIN_DEPTH	16
+#define VFIO_DMA_FAULT_MAX_DEPTH	65536
+	__s32	eventfd;
+	__u32	__reserved;
+};
+
+#define VFIO_DEVICE_FEATURE_DMA_FAULT	65
+
+/*
+ * Regions of a PCI device that its IOMMU reports faults for.  They are there
+ * while the device is open, whether faults are on or not.
+ */
+#define VFIO_REGION_TYPE_NESTED				4
+#define VFIO_REGION_SUBTYPE_NESTED_DMA_FAULT		1
+#define VFIO_REGION_SUBTYPE_NESTED_DMA_FAULT_RESPONSE	2
+
+/**
+ * struct vfio_dma_fault_header - At offset 0 of the region DMA_FAULT
+ * @entry_size: bytes of an entry, sizeof(struct vfio_dma_fault)
+ * @depth: entries of the ring, a power of two
+ * @user_offset: where in the region struct vfio_dma_fault_user is
+ * @ring_offset: where in the region the ring is
+ * @hw_lost: how often the IOMMU said that it lost faults before it could
+ *	     record them: of any device behind it, and unknown how many
+ * @lost: entries that were dropped because the ring was full
+ * @__reserved: 0
+ * @producer: of the next entry that will be written, see below
+ * @__reserved2: 0
+ *
+ * Written by the kernel, and can only be mapped for reading.  User page and
+ * ring are each in pages of their own, as in
+ * VFIO_REGION_INFO_CAP_SPARSE_MMAP.
+ *
+ * Indices count entries and wrap at 2^32; entry i is in slot i % @depth.  To
+ * read one:
+ *
+ * #. load @producer with acquire semantics; there is nothing to read if it is
+ *    the own index
+ * #. read the entries from the own index to @producer
+ * #. store the own index in struct vfio_dma_fault_user with release semantics
+ * #. before waiting for the eventfd: a full barrier, then load @producer again
+ *
+ * The kernel signals the eventfd when it writes an entry and all before it
+ * are consumed.
+ */
+struct vfio_dma_fault_header {
+	__u32	entry_size;
+	__u32	depth;
+	__aligned_u64 user_offset;
+	__aligned_u64 ring_offset;
+	__aligned_u64 hw_lost;
+	__aligned_u64 lost;
+	__u8	__reserved[24];
+	__u32	producer;
+	__u32	__reserved2;
+};
+
+/**
+ * struct vfio_dma_fault_user - At user_offset of the region DMA_FAULT
+ * @consumer: index of the next entry that will be read
+ *
+ * Written by the user: mapped, or by a pwrite() of 4 bytes.  With a value that
+ * is not in the ring, the ring counts as full.
+ */
+struct vfio_dma_fault_user {
+	__u32	consumer;
+};
+
+/**
+ * struct vfio_dma_fault - An entry of the ring
+ * @seq: number of this entry, from 1; what is missing was dropped
+ * @type: VFIO_DMA_FAULT_TYPE_*
+ * @flags: VFIO_DMA_FAULT_F_*
+ * @pasid: with F_PASID
+ * @perm: VFIO_DMA_FAULT_PERM_*, what the device asked for
+ * @addr: with F_ADDR: the address, or that of its page
+ * @reason: UNRECOVERABLE: VFIO_DMA_FAULT_REASON_*
+ * @hw_reason: UNRECOVERABLE: the code of the hardware, as its format has it
+ * @stage: UNRECOVERABLE: 1 or 2, the stage that refused; 0: neither, or it
+ *	   cannot be told
+ * @group: PAGE_REQUEST: index of the group
+ * @cookie: PAGE_REQUEST: names the group for the response
+ * @__reserved: 0
+ *
+ * UNRECOVERABLE: the access failed.
+ *
+ * PAGE_REQUEST: the device waits for the pages of the group.  All of them are
+ * in entries that follow one another, F_LAST is set in the last.  Each group
+ * has to be answered once.
+ *
+ * RESET: the device was or is being reset.  Page requests before it are
+ * answered.
+ */
+struct vfio_dma_fault {
+	__aligned_u64 seq;
+	__u32	type;
+#define VFIO_DMA_FAULT_TYPE_UNRECOVERABLE	1
+#define VFIO_DMA_FAULT_TYPE_PAGE_REQUEST	2
+#define VFIO_DMA_FAULT_TYPE_RESET		3
+	__u32	flags;
+#define VFIO_DMA_FAULT_F_PASID		(1U << 0)
+#define VFIO_DMA_FAULT_F_ADDR		(1U << 1)
+/* Too many: no more of this PASID are reported until it is bound again */
+#define VFIO_DMA_FAULT_F_MUTED		(1U << 2)
+#define VFIO_DMA_FAULT_F_LAST		(1U << 3)
+	__u32	pasid;
+	__u32	perm;
+#define VFIO_DMA_FAULT_PERM_READ	(1U << 0)
+#define VFIO_DMA_FAULT_PERM_WRITE	(1U << 1)
+#define VFIO_DMA_FAULT_PERM_EXEC	(1U << 2)
+#define VFIO_DMA_FAULT_PERM_PRIV	(1U << 3)
+	__aligned_u64 addr;
+	__u32	reason;
+#define VFIO_DMA_FAULT_REASON_UNKNOWN		0
+#define VFIO_DMA_FAULT_REASON_PASID_FETCH	1	/* cannot be read */
+#define VFIO_DMA_FAULT_REASON_BAD_PASID		2	/* is malformed */
+#define VFIO_DMA_FAULT_REASON_NO_PASID		3	/* is not there */
+#define VFIO_DMA_FAULT_REASON_WALK		4	/* table: as above ... */
+#define VFIO_DMA_FAULT_REASON_BAD_PTE		5
+#define VFIO_DMA_FAULT_REASON_TRANSLATION	6	/* ... in this order */
+#define VFIO_DMA_FAULT_REASON_PERMISSION	7
+#define VFIO_DMA_FAULT_REASON_ACCESS		8	/* accessed, dirty flags */
+#define VFIO_DMA_FAULT_REASON_OOR		9	/* address too large */
+	__u32	hw_reason;
+	__u32	stage;
+	__u32	group;
+	__aligned_u64 cookie;
+	__aligned_u64 __reserved;
+};
+
+/**
+ * struct vfio_dma_fault_response - An answer to a group of page requests
+ * @cookie: of the group
+ * @pasid: of the group, 0 if it has none
+ * @group: its index
+ * @code: VFIO_DMA_FAULT_RESPONSE_*
+ * @__reserved: 0
+ *
+ * pwrite() an array of these at offset 0 of the region
+ * VFIO_REGION_SUBTYPE_NESTED_DMA_FAULT_RESPONSE.
+ *
+ * Return: the bytes that were taken: less than all if one was refused, or -1
+ * with errno if it was the first
+ *
+ * * EINVAL: unknown code, a reserved field is not 0, offset not 0, length no
+ *   multiple of the size
+ * * EOPNOTSUPP: FAILURE: it would disable page requests of the whole function
+ * * ENOENT: no such group is outstanding: it was answered, unbound or reset
+ * * ENODATA: faults are off
+ */
+struct vfio_dma_fault_response {
+	__aligned_u64 cookie;
+	__u32	pasid;
+	__u32	group;
+	__u32	code;
+#define VFIO_DMA_FAULT_RESPONSE_SUCCESS	0	/* it is there, try again */
+#define VFIO_DMA_FAULT_RESPONSE_INVALID	1	/* it will not be there */
+#define VFIO_DMA_FAULT_RESPONSE_FAILURE	2	/* is refused */
+	__u32	__reserved;
+};
+
+/*
+ * VFIO_DEVICE_FEATURE_DMA_FAULT_DRAIN (SET, no data): returns once every page
+ * request that the device sent before is in the ring, or was dropped.  What a
+ * guest waits for with a wait descriptor that drains page requests.  ENODATA
+ * if faults are off.
+ */
+#define VFIO_DEVICE_FEATURE_DMA_FAULT_DRAIN	66
 
 #endif /* _UAPI_LINUX_VFIO_NESTING_H */

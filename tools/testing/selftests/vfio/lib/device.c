@@ -157,8 +157,8 @@ int vfio_device_irq_eventfd(const struct vfio_device *d, unsigned int index,
 	return req.fd;
 }
 
-int vfio_device_feature_get(const struct vfio_device *d, u32 feature,
-			    void *data, size_t len)
+static int feature(const struct vfio_device *d, u32 flags, void *data,
+		   const void *from, size_t len)
 {
 	size_t total = sizeof(struct vfio_device_feature) + len;
 	struct vfio_device_feature *f = calloc(1, total);
@@ -167,10 +167,58 @@ int vfio_device_feature_get(const struct vfio_device *d, u32 feature,
 	if (!f)
 		return -ENOMEM;
 	f->argsz = total;
-	f->flags = VFIO_DEVICE_FEATURE_GET | feature;
-	memcpy(f->data, data, len);
+	f->flags = flags;
+	if (len)
+		memcpy(f->data, from, len);
 	ret = vfio_ioctl(d->fd, VFIO_DEVICE_FEATURE, f);
-	memcpy(data, f->data, len);
+	if (data)
+		memcpy(data, f->data, len);
 	free(f);
 	return ret;
+}
+
+int vfio_device_feature_get(const struct vfio_device *d, u32 number,
+			    void *data, size_t len)
+{
+	return feature(d, VFIO_DEVICE_FEATURE_GET | number, data, data, len);
+}
+
+int vfio_device_feature_set(const struct vfio_device *d, u32 number,
+			    const void *data, size_t len)
+{
+	return feature(d, VFIO_DEVICE_FEATURE_SET | number, NULL, data, len);
+}
+
+int vfio_device_region(const struct vfio_device *d, u32 type, u32 subtype,
+		       struct vfio_region_info *info)
+{
+	struct vfio_device_info dev = { .argsz = sizeof(dev) };
+	union {
+		struct vfio_region_info info;
+		u8 raw[512];
+	} r;
+	const struct vfio_region_info_cap_type *cap;
+	unsigned int i, off;
+	int ret;
+
+	ret = vfio_ioctl(d->fd, VFIO_DEVICE_GET_INFO, &dev);
+	if (ret)
+		return vfio_fail(ret, "VFIO_DEVICE_GET_INFO of %s", d->bdf);
+	for (i = VFIO_PCI_NUM_REGIONS; i < dev.num_regions; i++) {
+		memset(&r, 0, sizeof(r));
+		r.info.argsz = sizeof(r);
+		r.info.index = i;
+		ret = vfio_ioctl(d->fd, VFIO_DEVICE_GET_REGION_INFO, &r.info);
+		if (ret)
+			return vfio_fail(ret, "region %u of %s", i, d->bdf);
+		for (off = r.info.cap_offset; off; off = cap->header.next) {
+			cap = (void *)(r.raw + off);
+			if (cap->header.id != VFIO_REGION_INFO_CAP_TYPE ||
+			    cap->type != type || cap->subtype != subtype)
+				continue;
+			*info = r.info;
+			return 0;
+		}
+	}
+	return -ENOENT;
 }

@@ -120,6 +120,11 @@ int vfio_device_irq_eventfd(const struct vfio_device *d, unsigned int index,
 			    unsigned int vector);
 int vfio_device_feature_get(const struct vfio_device *d, u32 feature,
 			    void *data, size_t len);
+int vfio_device_feature_set(const struct vfio_device *d, u32 feature,
+			    const void *data, size_t len);
+/* A device-specific region; -ENOENT if there is none */
+int vfio_device_region(const struct vfio_device *d, u32 type, u32 subtype,
+		       struct vfio_region_info *info);
 
 /* guest.c: memory of a guest, mapped in a container */
 struct guest {
@@ -229,6 +234,42 @@ int nest_inval(const struct vfio_container *c, int group_fd, u32 target,
 int nest_inval_range(const struct vfio_container *c, int group_fd,
 		     u32 pasid, const struct s1_table *t, u64 va,
 		     u64 npages);
+
+/* fault.c: the faults of a device, as their consumer sees them */
+struct fault_ring {
+	const struct vfio_device *dev;
+	const struct vfio_dma_fault_header *header;
+	const struct vfio_dma_fault *entries;
+	struct vfio_dma_fault_user *user;
+	size_t map_len[3];
+	u64 offset;			/* of the region */
+	u64 response;			/* of the other one */
+	u32 depth;
+	u32 index;			/* of the next entry to read */
+	int eventfd;
+};
+
+/* -ENOTTY: this device has no faults to offer */
+int fault_open(struct fault_ring *r, const struct vfio_device *d, u32 kinds,
+	       u32 depth);
+void fault_close(struct fault_ring *r);
+int fault_set(const struct vfio_device *d, u32 kinds, u32 depth, int eventfd);
+/* How many entries there are to read now */
+u32 fault_pending(const struct fault_ring *r);
+/* Entry @i of those, until fault_consume() */
+const struct vfio_dma_fault *fault_peek(const struct fault_ring *r, u32 i);
+void fault_consume(struct fault_ring *r, u32 n);
+/* 1: @f is the next one, consumed; 0: none within @timeout_ms, -1: no limit */
+int fault_next(struct fault_ring *r, struct vfio_dma_fault *f, int timeout_ms);
+/* Waits until there is something; returns fault_pending() or -errno */
+int fault_wait(struct fault_ring *r, int timeout_ms);
+/* How many were taken, or -errno */
+int fault_respond(const struct fault_ring *r,
+		  const struct vfio_dma_fault_response *responses, u32 n);
+int fault_answer(const struct fault_ring *r, const struct vfio_dma_fault *f,
+		 u32 code);
+int fault_drain(const struct vfio_device *d);
+const char *fault_reason_name(u32 reason);
 
 /* ptd.c: driver of pasid-testdev */
 #define PTD_NO_PASID	0xffffffffu

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unrecoverable faults: from the recording registers to who owns the device
+ *
+ * The interrupt copies a bounded number of records and clears them, so that
+ * the hardware can go on.  Its thread looks the device up and reports; what
+ * nobody consumes is printed, a few lines each five seconds.  Records are
+ * always read, whatever is printed.
+ *
+ * A device that raises faults faster than they can be of use to anyone has
+ * those of the PASID disabled in its entry (FPD).
+ *
+ * Section and table numbers are those of the Intel VT-d specification, 4.1.
+ */
+
+#define pr_fmt(fmt)	"DMAR: " fmt
+
+#include <linux/dmar.h>
+#include <linux/interrupt.h>
+#include <linux/iommu-fault.h>
+#include <linux/jiffies.h>
+#include <linux/module.h>
+#include <linux/ratelimit.h>
+
+#include "iommu.h"
+#include "pasid.h"
+
+/* 11.4.14: the upper half of a record */
+#define FRCD_LEN		16
+#define FRCD_HI_READ		BIT(30)		/* T1 */
+#define FRCD_LO_PP		BIT(31)
+#define FRCD_LO_EXE		BIT(30)
+#define FRCD_LO_PRIV		BIT(29)
+#define FRCD_LO_ATOMIC		BIT(28)		/* T2, with T1 */
+
+/*
+ * No VMM can use as many faults of one device, and to read them takes a good
+ * part of a processor.
+ */
+static unsigned int fault_limit __read_mostly = 65536;
+module_param(fault_limit, uint, 0644);
+MODULE_PARM_DESC(fault_limit,
+		 "Faults a device may raise in a second before those of its PASID are disabled, 0: no limit (65536).");
+
+/* What the codes of 7.1.3, table 31, mean */
+struct fault_reason {
+	u8	reason;		/* enum iommu_dma_fault_reason */
+	u8	stage;
+};
+
+static const struct fault_reason fault_reasons[] = {
+	/* legacy mode */
+	[0x01 ... 0x02]	= { IOMMU_DMA_FAULT_NO_PASID },
+	[0x03]		= { IOMMU_DMA_FAULT_BAD_PASID },
+	[0x04]		= { IOMMU_DMA_FAULT_OOR, 2 },
+	[0x05 ... 0x06]	= { IOMMU_DMA_FAULT_PERMISSION, 2 },
+	[0x07]		= { IOMMU_DMA_FAULT_WALK, 2 },
+	[0x08 ... 0x09]	= { IOMMU_DMA_FAULT_PASID_FETCH },
+	[0x0a ... 0x0b]	= { IOMMU_DMA_FAULT_BAD_PASID },
+	[0x0c]		= { IOMMU_DMA_FAULT_BAD_PTE, 2 },
+	/* root, context, PASID directory and table */
+	[0x31]		= { IOMMU_DMA_FAULT_NO_PASID },
+	[0x38]		= { IOMMU_DMA_FAULT_PASID_FETCH },
+	[0x39]		= { IOMMU_DMA_FAULT_NO_PASID },
+	[0x3a]		= { IOMMU_DMA_FAULT_BAD_PASID },
+	[0x40]		= { IOMMU_DMA_FAULT_PASID_FETCH },
+	[0x41]		= { IOMMU_DMA_FAULT_NO_PASID },
+	[0x42 ... 0x43]	= { IOMMU_DMA_FAULT_BAD_PASID },
+	[0x45 ... 0x46]	= { IOMMU_DMA_FAULT_NO_PASID },
+	[0x48]		= { IOMMU_DMA_FAULT_BAD_PASID },
+	[0x50]		= { IOMMU_DMA_FAULT_PASID_FETCH },
+	[0x51]		= { IOMMU_DMA_FAULT_NO_PASID },
+	[0x52]		= { IOMMU_DMA_FAULT_BAD_PASID },
+	[0x58]		= { IOMMU_DMA_FAULT_PASID_FETCH },
+	[0x59]		= { IOMMU_DMA_FAULT_NO_PASID },
+	[0x5a ... 0x5b]	= { IOMMU_DMA_FAULT_BAD_PASID },
+	[0x5c ... 0x5d]	= { IOMMU_DMA_FAULT_PERMISSION },
+	/* first stage; 0x74 to 0x77: its tables in the second */
+	[0x70]		= { IOMMU_DMA_FAULT_WALK, 1 },
+	[0x71]		= { IOMMU_DMA_FAULT_TRANSLATION, 1 },
+	[0x72]		= { IOMMU_DMA_FAULT_BAD_PTE, 1 },
+	[0x73]		= { IOMMU_DMA_FAULT_WALK, 1 },
+	[0x74]		= { IOMMU_DMA_FAULT_OOR, 2 },
+	[0x75 ... 0x76]	= { IOMMU_DMA_FAULT_TRANSLATION, 2 },
+	[0x77]		= { IOMMU_DMA_FAULT_PERMISSION, 2 },
+	/* second stage */
+	[0x78]		= { IOMMU_DMA_FAULT_WALK, 2 },
+	[0x79]		= { IOMMU_DMA_FAULT_TRANSLATION, 2 },
+	[0x7a]		= { IOMMU_DMA_FAULT_BAD_PTE, 2 },
+	[0x7b]		= { IOMMU_DMA_FAULT_WALK, 2 },
+	[0x7c]		= { IOMMU_DMA_FAULT_ACCESS, 2 },
+	/* the address, or what was found for it */
+	[0x80]		= { IOMMU_DMA_FAULT_OOR, 1 },
+	[0x81 ... 0x82]	= { IOMMU_DMA_FAULT_PERMISSION, 1 },
+	[0x83 ... 0x84]	= { IOMMU_DMA_FAULT_OOR, 2 },
+	[0x85 ... 0x86]	= { IOMMU_DMA_FAULT_PERMISSION },
+	[0x87]		= { IOMMU_DMA_FAULT_OOR },
+	[0x90]		= { IOMMU_DMA_FAULT_ACCESS, 1 },
+};
+
+/* Interrupt remapping, 0x20 to 0x2f: of no guest's concern */
+static bool fault_is_dma(u8 code)
+{
+	return (code & 0xf0) != 0x20;
+}
+
+/*
+ * Copy and clear what is recorded, as long as there is room.  Returns whether
+ * there is something to report.
+ */
+static bool fault_read(struct intel_iommu *iommu)
+{
+	unsigned int regs = cap_num_fault_regs(iommu->cap);
+	struct intel_fault *fault = &iommu->fault;
+	struct intel_fault_record *rec = fault->rec[fault->fill];
+	void __iomem *reg;
+	u32 status;
+
+	lockdep_assert_held(&iommu->register_lock);
+
+	status = readl(iommu->reg + DMAR_FSTS_REG);
+	if (!(status & DMA_FSTS_PPF))
+		fault->more = false;
+	else if (!fault->more)
+		fault->next = dma_fsts_fault_record_index(status) % regs;
+	if (status)
+		fault->status = status;
+
+	while (status & DMA_FSTS_PPF) {
+		u32 hi;
+
+		fault->more = fault->nr == INTEL_FAULT_BATCH;
+		if (fault->more)
+			break;
+
+		reg = iommu->reg + cap_fault_reg_offset(iommu->cap) +
+		      fault->next * FRCD_LEN;
+		hi = readl(reg + 12);
+		if (!(hi & DMA_FRCD_F))
+			break;
+
+		rec[fault->nr].hi = hi;
+		rec[fault->nr].lo = readl(reg + 8);
+		rec[fault->nr].addr = dma_frcd_page_addr(dmar_readq(reg));
+		fault->nr++;
+		writel(DMA_FRCD_F, reg + 12);
+		fault->next = (fault->next + 1) % regs;
+	}
+
+	/* PFO may have come meanwhile: clear what was seen, and no more. */
+	status = readl(iommu->reg + DMAR_FSTS_REG);
+	if (status & DMA_FSTS_PFO)
+		fault->lost = true;
+	if (status & (DMA_FSTS_PFO | DMA_FSTS_PRO))
+		writel(status & (DMA_FSTS_PFO | DMA_FSTS_PRO),
+		       iommu->reg + DMAR_FSTS_REG);
+
+	return fault->nr || fault->lost;
+}
+
+#ifdef CONFIG_INTEL_IOMMU
+static struct device *fault_dev(struct intel_iommu *iommu, u16 sid)
+{
+	return device_rbtree_find(iommu, sid);
+}
+
+/*
+ * Disable the faults of a PASID.  Only where there is an entry: one that is
+ * missing cannot be made here, and what the device can do without it is
+ * little.  Ends when the PASID is attached, or its domain is replaced.
+ */
+static bool fault_mute(struct device_domain_info *info, u32 pasid)
+{
+	struct pasid_table *table = info->pasid_table;
+	struct intel_iommu *iommu = info->iommu;
+	struct pasid_entry *pte = NULL;
+	bool present = false;
+	u16 did = 0;
+
+	if (!table || pasid >= table->max_pasid)
+		return false;
+
+	spin_lock(&iommu->lock);
+	pte = get_pasid_table_from_pde((struct pasid_dir_entry *)table->table +
+				       (pasid >> PASID_PDE_SHIFT));
+	if (pte) {
+		pte += pasid & PASID_PTE_MASK;
+		present = pasid_pte_is_present(pte);
+		did = pasid_get_domain_id(pte);
+		WRITE_ONCE(pte->val[0], READ_ONCE(pte->val[0]) | PASID_PTE_FPD);
+		if (!ecap_coherent(iommu->ecap))
+			clflush_cache_range(pte, sizeof(*pte));
+	}
+	spin_unlock(&iommu->lock);
+
+	/* 6.5.2.3; what is not present is not cached */
+	if (present)
+		qi_flush_pasid_cache(iommu, did, QI_PC_PASID_SEL, pasid);
+	return pte;
+}
+
+/* Does it go too fast?  The one that is seen then is the likely cause. */
+static bool fault_flood(struct device *dev, u32 pasid)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct intel_fault_rate *rate = &info->fault_rate;
+	unsigned int limit = READ_ONCE(fault_limit);
+
+	if (time_after_eq(jiffies, rate->start + HZ)) {
+		rate->start = jiffies;
+		rate->nr = 0;
+	}
+	if (!limit || ++rate->nr < limit)
+		return false;
+
+	/* The next one has less time. */
+	rate->nr = limit / 2;
+	return fault_mute(info, pasid);
+}
+
+static void fault_report_lost(struct intel_iommu *iommu)
+{
+	struct rb_node *node;
+
+	/* Devices come and go under this lock. */
+	lockdep_assert_held(&iommu->iopf_lock);
+
+	for (node = rb_first(&iommu->device_rbtree); node; node = rb_next(node))
+		iommu_report_fault_loss(rb_entry(node, struct device_domain_info,
+						 node)->dev);
+}
+#else
+static struct device *fault_dev(struct intel_iommu *iommu, u16 sid)
+{
+	return NULL;
+}
+
+static bool fault_flood(struct device *dev, u32 pasid)
+{
+	return false;
+}
+
+static void fault_report_lost(struct intel_iommu *iommu)
+{
+}
+#endif
+
+static void fault_print(struct intel_iommu *iommu,
+			const struct intel_fault_record *rec)
+{
+	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL,
+				      DEFAULT_RATELIMIT_BURST);
+
+	if (!__ratelimit(&limit))
+		return;
+
+	pr_err("DRHD: handling fault status reg %x\n", iommu->fault.status);
+	dmar_fault_do_one(iommu, dma_frcd_type(rec->hi),
+			  dma_frcd_fault_reason(rec->hi),
+			  dma_frcd_pasid_present(rec->lo) ?
+				dma_frcd_pasid_value(rec->hi) :
+				IOMMU_PASID_INVALID,
+			  dma_frcd_source_id(rec->lo), rec->addr);
+}
+
+static void fault_report(struct intel_iommu *iommu,
+			 const struct intel_fault_record *rec)
+{
+	u8 code = dma_frcd_fault_reason(rec->hi);
+	struct iommu_dma_fault fault = {
+		.flags = IOMMU_DMA_FAULT_F_ADDR,
+		.hw_reason = code,
+		.addr = rec->addr,
+	};
+	struct device *dev = NULL;
+
+	if (fault_is_dma(code))
+		dev = fault_dev(iommu, dma_frcd_source_id(rec->lo));
+	if (!dev) {
+		fault_print(iommu, rec);
+		return;
+	}
+
+	if (code < ARRAY_SIZE(fault_reasons)) {
+		fault.reason = fault_reasons[code].reason;
+		fault.stage = fault_reasons[code].stage;
+	}
+	if (dma_frcd_pasid_present(rec->lo)) {
+		fault.flags |= IOMMU_DMA_FAULT_F_PASID;
+		fault.pasid = dma_frcd_pasid_value(rec->hi);
+	}
+
+	if (!(rec->hi & FRCD_HI_READ))
+		fault.perm = IOMMU_FAULT_PERM_WRITE;
+	else if (rec->lo & FRCD_LO_ATOMIC)
+		fault.perm = IOMMU_FAULT_PERM_READ | IOMMU_FAULT_PERM_WRITE;
+	else if (rec->lo & FRCD_LO_EXE)
+		fault.perm = IOMMU_FAULT_PERM_READ | IOMMU_FAULT_PERM_EXEC;
+	else
+		fault.perm = IOMMU_FAULT_PERM_READ;
+	if (rec->lo & FRCD_LO_PRIV)
+		fault.perm |= IOMMU_FAULT_PERM_PRIV;
+
+	if (fault_flood(dev, fault.pasid))
+		fault.flags |= IOMMU_DMA_FAULT_F_MUTED;
+
+	if (iommu_report_dma_fault(dev, &fault))
+		fault_print(iommu, rec);
+}
+
+/**
+ * dmar_fault_thread() - Report what the interrupt has read
+ * @irq: ignored
+ * @dev_id: struct intel_iommu
+ *
+ * Reads on until there is nothing more.
+ *
+ * Context: may sleep.
+ * Return: IRQ_HANDLED
+ */
+irqreturn_t dmar_fault_thread(int irq, void *dev_id)
+{
+	struct intel_iommu *iommu = dev_id;
+	struct intel_fault *fault = &iommu->fault;
+	const struct intel_fault_record *rec;
+	unsigned int nr, i;
+	bool any, lost;
+
+	do {
+		/* Keeps the devices that are found. */
+		guard(mutex)(&iommu->iopf_lock);
+
+		raw_spin_lock_irq(&iommu->register_lock);
+		any = fault_read(iommu);
+		rec = fault->rec[fault->fill];
+		nr = fault->nr;
+		lost = fault->lost;
+		fault->fill ^= 1;
+		fault->nr = 0;
+		fault->lost = false;
+		raw_spin_unlock_irq(&iommu->register_lock);
+
+		for (i = 0; i < nr; i++)
+			fault_report(iommu, &rec[i]);
+		if (lost)
+			fault_report_lost(iommu);
+		cond_resched();
+	} while (any);
+
+	return IRQ_HANDLED;
+}
+
+/**
+ * dmar_fault() - The fault event interrupt
+ * @irq: negative if it is none and the caller can sleep
+ * @dev_id: struct intel_iommu
+ *
+ * Context: hard interrupt, or as above.
+ * Return: IRQ_WAKE_THREAD if there is something to report.
+ */
+irqreturn_t dmar_fault(int irq, void *dev_id)
+{
+	struct intel_iommu *iommu = dev_id;
+	unsigned long flags;
+	bool any;
+
+	if (irq < 0)
+		return dmar_fault_thread(irq, dev_id);
+
+	raw_spin_lock_irqsave(&iommu->register_lock, flags);
+	any = fault_read(iommu);
+	raw_spin_unlock_irqrestore(&iommu->register_lock, flags);
+
+	return any ? IRQ_WAKE_THREAD : IRQ_HANDLED;
+}
