@@ -73,20 +73,22 @@ machine_arm64()
 		! grep -qE "^ *${p%%=*}=" <<<"$have" ||
 			machine+=(-global "arm-smmuv3.$p")
 	done
-	pcie_devices
+	# the second device can wait for a fault to be repaired
+	pcie_devices x-can-stall=off x-can-stall=on
 }
 
-# pcie_devices: root ports, what is behind them, and the monitor
+# pcie_devices [PROPERTIES...]: root ports, what is behind them (the nth
+# with the nth PROPERTIES), and the monitor
 pcie_devices()
 {
-	local i have
+	local i have props=("$@")
 
 	have=$("$qemu" -machine none -device help 2>/dev/null)
 	for ((i = 0; i <= testdevs; i++)); do
 		machine+=(-device "pcie-root-port,id=rp$i,bus=pcie.0,chassis=$((i + 1)),slot=$((i + 1)),addr=$((i + 4)).0")
 		if [ "$i" -lt "$testdevs" ] &&
 		   grep -q "\"$testdev\"" <<<"$have"; then
-			machine+=(-device "$testdev,id=dev$i,bus=rp$i")
+			machine+=(-device "$testdev,id=dev$i,bus=rp$i${props[i]:+,${props[i]}}")
 		fi
 	done
 	! grep -q "\"$monitor\"" <<<"$have" ||

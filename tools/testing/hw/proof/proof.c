@@ -19,6 +19,7 @@
 
 /* How long the emulated device may take, whatever else the host does */
 #define PATIENCE_S	20
+#define PTD_BAR0_LEN	(64ul << 10)
 
 static jmp_buf out;
 static int outcome;
@@ -314,6 +315,22 @@ void ptd_map(struct ptd *d)
 		      r.offset);
 	if (d->bar == MAP_FAILED)
 		die("mapping BAR0: %s", strerror(errno));
+	if (ptd_r32(d, PTD_ID) != PTD_ID_VALUE)
+		die("BAR0 of %s starts with %#x", d->bdf, ptd_r32(d, PTD_ID));
+}
+
+void ptd_open_sysfs(struct ptd *d, const char *bdf)
+{
+	memset(d, 0, sizeof(*d));
+	snprintf(d->bdf, sizeof(d->bdf), "%s", bdf);
+	d->sid = pci_sid(bdf);
+	d->fd = open(pci_path(bdf, "resource0"), O_RDWR);
+	if (d->fd < 0)
+		die("%s: resource0: %s", bdf, strerror(errno));
+	d->bar = mmap(NULL, PTD_BAR0_LEN, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      d->fd, 0);
+	if (d->bar == MAP_FAILED)
+		die("mapping resource0: %s", strerror(errno));
 	if (ptd_r32(d, PTD_ID) != PTD_ID_VALUE)
 		die("BAR0 of %s starts with %#x", d->bdf, ptd_r32(d, PTD_ID));
 }

@@ -72,6 +72,8 @@ struct ptd {
 void ptd_open_cdev(struct ptd *d, const char *bdf, int iommufd);
 void ptd_open_group(struct ptd *d, const char *bdf, int container,
 		    int *group);
+/* Registers alone, whatever driver has the device */
+void ptd_open_sysfs(struct ptd *d, const char *bdf);
 void ptd_map(struct ptd *d);
 /* Once it has a page table: registers, bus master, reset */
 void ptd_start(struct ptd *d);

@@ -828,6 +828,23 @@ def stage2(m):
     m.event(ACCESS, s2=1)
 
 
+@test("x-stage1=off")
+def stage2_only(m):
+    same("S1P", m.r(IDR0) >> 1 & 1, 0)
+    same("SSIDSIZE", m.r(IDR1) >> 6 & 31, 0)
+    s2, data = m.page(2 * K4), m.page()
+    w2, w3 = m.s2(s2)
+    m.s2_map(s2, 0x123000, data)
+    m.ste(S2 << 1, 0, w2, w3)
+    m.enable()
+    same("status", m.fill(None, 0x123000, 1), OK)
+    m.ste(NESTED << 1, 0, w2, w3)
+    m.do(cfgi_ste())
+    same("status", m.fill(None, 0x123000, 1), WRITE_FAULT)
+    m.event(BAD_STE)
+    m.refused((NH_ALL, 0))
+
+
 @test()
 def stage2_not_recorded(m):
     w2, w3 = m.s2(m.page(2 * K4), extra=0)
@@ -1289,7 +1306,10 @@ def ats_timeout(m):
     """CERROR_ATC_INV_SYNC, at the SYNC"""
     Stage1(m, w1=ATS)
     m.enable()
-    m.do((NSNH_ALL, 0))
+    m.do((ATC_INV | SID << 32, 52))         # ATS is off, and yet
+    m.ats()
+    m.do((ATC_INV | SID << 32, 52))
+    m.writel(m.IMON + 0x54, SID | 1 << 31)
     at = m.prod
     m.post((ATC_INV | SID << 32, 52), (SYNC, 0))
     same("error", m.r(CMDQ_CONS) >> 24 & 0x7f, ATC)

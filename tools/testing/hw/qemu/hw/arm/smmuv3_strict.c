@@ -571,7 +571,8 @@ static bool ste_illegal(SMMUSWalk *w)
     unsigned bits = s2_bits(w), start = s2_start(w), cdmax;
     bool no_stall = FIELD_EX32(s->idr[0], IDR0, STALL_MODEL) == 1;
 
-    if (SMMUS_STE_STRW(w1) || SMMUS_STE_EATS(w1) == 3) {
+    if (SMMUS_STE_STRW(w1) || SMMUS_STE_EATS(w1) == 3 ||
+        (w->s1 && !STAGE1_SUPPORTED(s))) {
         return true;
     }
     if (w->s1) {
@@ -1439,9 +1440,14 @@ static void atc_inv(SMMUStrict *v, const uint64_t *c)
     } else {
         addr = 0;
     }
-    if (!pci_trans_invalidate(v->bus, c[0] >> 32, ssv ?
-                              extract64(c[0], 12, 20) : PCI_TRANS_NO_PASID,
-                              ssv && extract64(c[0], 9, 1), addr, size)) {
+    /*
+     * Linux invalidates before it switches ATS on, so a function whose ATS is
+     * off has to answer.
+     */
+    if (pci_trans_invalidate(v->bus, c[0] >> 32, ssv ?
+                             extract64(c[0], 12, 20) : PCI_TRANS_NO_PASID,
+                             ssv && extract64(c[0], 9, 1), addr, size) ==
+        PCI_TRANS_INV_TIMEOUT) {
         v->atc_failed = true;
         iommu_mon_count(IOMMU_MON_EV_ITE, c[0] >> 32, IOMMU_MON_ANY);
     }
@@ -1754,6 +1760,7 @@ void smmuv3_strict_reset(SMMUv3State *s)
     SMMUStrict *v = s->strict;
     uint32_t *idr = s->idr;
 
+    idr[0] = FIELD_DP32(idr[0], IDR0, S1P, s->stage1);
     idr[0] = FIELD_DP32(idr[0], IDR0, STALL_MODEL, s->stall_model ? 0 : 1);
     idr[0] = FIELD_DP32(idr[0], IDR0, CD2L, s->ssid_bits ? 1 : 0);
     idr[0] = FIELD_DP32(idr[0], IDR0, ATS, s->ats);
@@ -1806,6 +1813,9 @@ bool smmuv3_strict_realize(SMMUv3State *s, Error **errp)
     }
     if (!s->strict_caches) {
         s->strict_refill = false;
+    }
+    if (!s->stage1) {
+        s->ssid_bits = 0;
     }
     v = g_new0(SMMUStrict, 1);
     v->s = s;

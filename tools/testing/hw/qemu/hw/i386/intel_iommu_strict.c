@@ -1656,7 +1656,8 @@ static void invalidate_device(VTDStrict *v, uint16_t sid, uint32_t pasid,
             addr &= ~(size - 1);
         }
     }
-    if (!pci_trans_invalidate(v->bus, sid, pasid, global, addr, size)) {
+    if (pci_trans_invalidate(v->bus, sid, pasid, global, addr, size) !=
+        PCI_TRANS_INV_OK) {
         v->timed_out = true;
         v->timed_out_sid = sid;
         return;

@@ -108,33 +108,27 @@ void pci_trans_page_request(PCIDevice *dev, const PCIPageReq *req)
     pci_device_iommu_page_request(dev, req);
 }
 
-/* Is there somebody who answers an invalidation request? */
-static bool ats_listens(PCIDevice *dev)
-{
-    uint16_t pos;
-
-    if (!dev || !pci_is_express(dev)) {
-        return false;
-    }
-    pos = pcie_find_capability(dev, PCI_EXT_CAP_ID_ATS);
-    return pos && (pci_get_word(dev->config + pos + PCI_ATS_CTRL) &
-                   PCI_ATS_CTRL_ENABLE);
-}
-
-bool pci_trans_invalidate(PCIBus *bus, uint16_t sid, uint32_t pasid,
-                          bool global, hwaddr addr, uint64_t size)
+PCITransInv pci_trans_invalidate(PCIBus *bus, uint16_t sid, uint32_t pasid,
+                                 bool global, hwaddr addr, uint64_t size)
 {
     PCIDevice *dev = pci_find_device(bus, sid >> 8, sid & 0xff);
     const PCIATSOps *ops;
+    uint16_t pos;
 
-    if (!ats_listens(dev) || iommu_mon_inv_timeout(sid)) {
-        return false;
+    if (!dev || iommu_mon_inv_timeout(sid)) {
+        return PCI_TRANS_INV_TIMEOUT;
+    }
+    pos = pci_is_express(dev) ?
+          pcie_find_capability(dev, PCI_EXT_CAP_ID_ATS) : 0;
+    if (!pos || !(pci_get_word(dev->config + pos + PCI_ATS_CTRL) &
+                  PCI_ATS_CTRL_ENABLE)) {
+        return PCI_TRANS_INV_ATS_OFF;
     }
     ops = pci_trans_get_ats_ops(dev);
     if (ops && ops->invalidate) {
         ops->invalidate(dev, pasid, global, addr, size);
     }
-    return true;
+    return PCI_TRANS_INV_OK;
 }
 
 void pci_trans_set_ats_ops(PCIDevice *dev, const PCIATSOps *ops)

@@ -116,14 +116,19 @@ typedef struct PCIATSOps {
                           unsigned code);
 } PCIATSOps;
 
+typedef enum PCITransInv {
+    PCI_TRANS_INV_OK,
+    PCI_TRANS_INV_ATS_OFF,      /* a reset does that as well */
+    PCI_TRANS_INV_TIMEOUT,      /* nobody there, or the monitor says so */
+} PCITransInv;
+
 /**
  * pci_trans_invalidate: send an invalidation request
  *
- * @bus is the root bus.  Returns false if there is no answer: the function is
- * gone, its ATS is off (a reset does that), or the monitor says so.
+ * @bus is the root bus.
  */
-bool pci_trans_invalidate(PCIBus *bus, uint16_t sid, uint32_t pasid,
-                          bool global, hwaddr addr, uint64_t size);
+PCITransInv pci_trans_invalidate(PCIBus *bus, uint16_t sid, uint32_t pasid,
+                                 bool global, hwaddr addr, uint64_t size);
 
 /* @ops NULL: the device has no device TLB any more. */
 void pci_trans_set_ats_ops(PCIDevice *dev, const PCIATSOps *ops);
