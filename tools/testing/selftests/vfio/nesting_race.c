@@ -19,9 +19,9 @@
 /* From here on PASIDs are allocated on the host */
 #define FREE	0x100
 
-#define ROUNDS		60
+#define ROUNDS		40
 /* In each of so many rounds the device is opened: this resets it */
-#define DEVICE_ROUNDS	10
+#define DEVICE_ROUNDS	8
 
 struct race {
 	struct nest *n;
