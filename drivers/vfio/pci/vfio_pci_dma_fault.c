@@ -18,8 +18,11 @@
  *     ring_lock		which ring and eventfd; held while an entry is
  *				written; nothing sleeps under it
  *
- * A mapping's page fault takes ring_lock alone, under mmap_lock.  No user
- * memory is touched under any of them.
+ * A mapping's page fault takes map_lock and in it ring_lock, under mmap_lock,
+ * and must not take lock: a drain under that may wait for SVA's handler, which
+ * wants the mmap_lock.  Who takes a ring away waits with map_lock for page
+ * faults that found it, and unmaps then.  No user memory is touched under any
+ * of them.
  */
 
 #include <linux/bits.h>
@@ -85,6 +88,7 @@ static_assert(VFIO_DMA_FAULT_RESPONSE_INVALID == (int)IOMMU_PAGE_RESP_INVALID);
  * @vdev: the device
  * @lock: held for write to change @consumer
  * @consumer: there while faults are on
+ * @map_lock: held for read from looking at @ring until a page is mapped
  * @ring_lock: the members below
  * @ring: there while faults are on
  * @kinds: VFIO_DMA_FAULT_* that are wanted
@@ -94,6 +98,7 @@ struct vfio_pci_dma_fault {
 	struct vfio_pci_core_device	*vdev;
 	struct rw_semaphore		lock;		/* @consumer */
 	struct iommu_fault_consumer	*consumer;
+	struct rw_semaphore		map_lock;	/* see above */
 	spinlock_t			ring_lock;	/* all below */
 	struct vfio_pci_fault_ring	*ring;
 	u32				kinds;
@@ -338,6 +343,9 @@ static u64 fault_region_offset(struct vfio_pci_dma_fault *fault)
 /* Mappings of the old memory are made anew on access. */
 static void fault_unmap(struct vfio_pci_dma_fault *fault)
 {
+	/* A page fault that still found the old ring may be mapping it. */
+	down_write(&fault->map_lock);
+	up_write(&fault->map_lock);
 	unmap_mapping_range(fault->vdev->vdev.inode->i_mapping,
 			    fault_region_offset(fault), FAULT_REGION_SIZE,
 			    true);
@@ -704,20 +712,26 @@ static u64 fault_vma_offset(pgoff_t pgoff)
 static vm_fault_t fault_vm_fault(struct vm_fault *vmf)
 {
 	struct vfio_pci_dma_fault *fault = vmf->vma->vm_private_data;
-	struct vfio_pci_fault_ring *ring = fault_ring_get(fault);
+	struct vfio_pci_fault_ring *ring;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	size_t left;
 	void *addr;
+	int err;
 
+	guard(rwsem_read)(&fault->map_lock);
+
+	ring = fault_ring_get(fault);
 	if (!ring)
 		return ret;
 
 	addr = fault_ring_at(ring, fault_vma_offset(vmf->pgoff), &left);
 	if (addr) {
-		vmf->page = is_vmalloc_addr(addr) ? vmalloc_to_page(addr) :
-						    virt_to_page(addr);
-		get_page(vmf->page);
-		ret = 0;
+		struct page *page = is_vmalloc_addr(addr) ?
+				    vmalloc_to_page(addr) : virt_to_page(addr);
+
+		/* Maps it here and now, with a reference of its own. */
+		err = vm_insert_page(vmf->vma, vmf->address, page);
+		ret = !err || err == -EBUSY ? VM_FAULT_NOPAGE : vmf_error(err);
 	}
 	vfio_pci_fault_ring_put(ring);
 	return ret;
@@ -744,7 +758,7 @@ static int fault_region_mmap(struct vfio_pci_core_device *vdev,
 		vm_flags_clear(vma, VM_MAYWRITE);
 	}
 
-	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
+	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_MIXEDMAP);
 	vma->vm_private_data = region->data;
 	vma->vm_ops = &fault_vm_ops;
 	return 0;
@@ -884,6 +898,7 @@ int vfio_pci_dma_fault_open(struct vfio_pci_core_device *vdev)
 
 	fault->vdev = vdev;
 	init_rwsem(&fault->lock);
+	init_rwsem(&fault->map_lock);
 	spin_lock_init(&fault->ring_lock);
 
 	ret = vfio_pci_core_register_dev_region(vdev, VFIO_REGION_TYPE_NESTED,
