@@ -78,7 +78,8 @@ struct client {
 
 	/* Page request groups, oldest first, that await an answer */
 	bool iopf;
-	spinlock_t groups_lock;		/* of the list */
+	/* the list; the IOMMU's thread adds to it */
+	spinlock_t groups_lock;
 	struct list_head groups;
 	wait_queue_head_t groups_wait;
 };
@@ -367,13 +368,10 @@ static struct iopf_group *client_first_group(struct client *c)
 
 static struct iopf_group *client_wait_group(struct client *c)
 {
-	struct iopf_group *group = NULL;
-
-	wait_event_timeout(c->groups_wait, (group = client_first_group(c)),
-			   CLIENT_PATIENCE);
-	if (!group)
+	if (!wait_event_timeout(c->groups_wait, !list_empty(&c->groups),
+				CLIENT_PATIENCE))
 		seq_puts(c->m, "# no page request\n");
-	return group;
+	return client_first_group(c);
 }
 
 static void client_answer(struct iopf_group *group,
@@ -576,44 +574,45 @@ static int test_no_pasid(struct client *c)
 	return client_runs(c, &s, 5);
 }
 
-/* Which stage it is shows in what an unmap sends */
-static int client_stage(struct client *c, struct iommu_domain *domain,
-			u32 pasid, bool first)
+static int test_second_stage(struct client *c)
 {
 	u64 iotlb, piotlb;
 	struct client_space s;
 
-	if (client_space(c, &s, domain, pasid, pasid))
+	if (client_space(c, &s, client_domain(c), 1, 1))
 		return -EIO;
-	if (client_runs(c, &s, pasid))
+	if (client_runs(c, &s, 1))
 		return -EIO;
+	/* that it is the second stage shows in what an unmap sends */
 	iotlb = client_inv(c, IOMMU_MON_VTD_IOTLB);
-	piotlb = client_piotlb(c, pasid);
+	piotlb = client_piotlb(c, 1);
 	if (client_unmap(c, s.domain, IOVA_N(1)))
 		return -EIO;
-	if (!is_equal(c, client_inv(c, IOMMU_MON_VTD_IOTLB) > iotlb, !first))
+	if (!is_true(c, client_inv(c, IOMMU_MON_VTD_IOTLB) > iotlb))
 		return -EIO;
-	if (!is_equal(c, client_piotlb(c, pasid) > piotlb, first))
+	if (!is_equal(c, client_piotlb(c, 1), piotlb))
 		return -EIO;
-	return client_refused(c, pasid, IOVA_N(1));
-}
-
-static int test_second_stage(struct client *c)
-{
-	return client_stage(c, client_domain(c), 1, false);
+	return client_refused(c, 1, IOVA_N(1));
 }
 
 static int test_first_stage(struct client *c)
 {
-	return client_stage(c, client_first_stage(c), 2, true);
-}
+	u64 iotlb, piotlb;
+	struct client_space s;
 
-/* A second stage at PASID 1, a first stage at PASID 2 */
-static int client_both_stages(struct client *c, struct client_space s[2])
-{
-	if (client_space(c, &s[0], client_domain(c), 1, 1))
+	if (client_space(c, &s, client_first_stage(c), 2, 2))
 		return -EIO;
-	return client_space(c, &s[1], client_first_stage(c), 2, 2);
+	if (client_runs(c, &s, 2))
+		return -EIO;
+	iotlb = client_inv(c, IOMMU_MON_VTD_IOTLB);
+	piotlb = client_piotlb(c, 2);
+	if (client_unmap(c, s.domain, IOVA_N(1)))
+		return -EIO;
+	if (!is_true(c, client_piotlb(c, 2) > piotlb))
+		return -EIO;
+	if (!is_equal(c, client_inv(c, IOMMU_MON_VTD_IOTLB), iotlb))
+		return -EIO;
+	return client_refused(c, 2, IOVA_N(1));
 }
 
 /* One IOVA, three PASIDs, three memories; one goes, the others stay */
@@ -651,7 +650,9 @@ static int test_unmap(struct client *c)
 	struct client_space s[2];
 	int i;
 
-	if (client_both_stages(c, s))
+	if (client_space(c, &s[0], client_domain(c), 1, 1))
+		return -EIO;
+	if (client_space(c, &s[1], client_first_stage(c), 2, 2))
 		return -EIO;
 	for (i = 0; i < 2; i++) {
 		struct ptd_record r;
@@ -689,7 +690,9 @@ static int test_detach(struct client *c)
 	struct ptd_record r;
 	int i;
 
-	if (client_both_stages(c, s))
+	if (client_space(c, &s[0], client_domain(c), 1, 1))
+		return -EIO;
+	if (client_space(c, &s[1], client_first_stage(c), 2, 2))
 		return -EIO;
 	for (i = 0; i < 2; i++) {
 		if (client_runs(c, &s[i], i + 1))
@@ -854,76 +857,70 @@ static int test_ats(struct client *c)
 }
 
 /*
- * Negative controls.  A space of its own works at @pasid; from then on the
- * hardware ignores invalidations of @type, if that is not 0.
+ * Negative control: with device-TLB invalidation of PASIDs ignored, the
+ * device still writes to what was unmapped.
  */
-static int client_ignoring(struct client *c, struct client_space *s, u32 pasid,
-			   u8 seed, u32 type)
-{
-	if (client_space(c, s, client_domain(c), pasid, seed))
-		return -EIO;
-	if (client_runs(c, s, seed))
-		return -EIO;
-	memset(s->dst, 0, PAGE_SIZE);
-	client_ignore(c, type);
-	return 0;
-}
-
-/* They count again.  The device is refused, unless one was @missed. */
-static int client_ignored(struct client *c, struct client_space *s, u32 flags,
-			  u8 seed, bool missed, u32 refusal)
-{
-	struct ptd_record r;
-
-	client_ignore(c, 0);
-	if (client_copy(c, s->pasid, flags, IOVA_N(0), IOVA_N(1), &r))
-		return -EIO;
-	if (!is_equal(c, r.status, missed ? PTD_ST_OK : refusal))
-		return -EIO;
-	if (!is_equal(c, client_holds(s->dst, seed), missed))
-		return -EIO;
-	return 0;
-}
-
-/* The device TLB of PASIDs: the device still writes to what was unmapped */
 static int test_ignore_pdtlb(struct client *c)
 {
 	struct client_space s;
+	struct ptd_record r;
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		if (client_ignoring(c, &s, 1 + i, 8,
-				    i ? IOMMU_MON_VTD_PDTLB : 0))
+		if (client_space(c, &s, client_domain(c), 1 + i, 8))
 			return -EIO;
+		if (client_runs(c, &s, 8))
+			return -EIO;
+		memset(s.dst, 0, PAGE_SIZE);
+		client_ignore(c, i ? IOMMU_MON_VTD_PDTLB : 0);
 		if (client_unmap(c, s.domain, IOVA_N(1)))
 			return -EIO;
-		if (client_ignored(c, &s, 0, 8, i, PTD_ST_WRITE_FAULT))
+		client_ignore(c, 0);
+		if (client_copy(c, s.pasid, 0, IOVA_N(0), IOVA_N(1), &r))
+			return -EIO;
+		if (!is_equal(c, r.status, i ? PTD_ST_OK : PTD_ST_WRITE_FAULT))
+			return -EIO;
+		if (!is_equal(c, client_holds(s.dst, 8), i))
 			return -EIO;
 	}
 	return 0;
 }
 
-/* The PASID cache: a detached PASID is still there */
+/* The same for the PASID cache: a detached PASID is still there */
 static int test_ignore_pasid_cache(struct client *c)
 {
 	struct client_space s;
+	struct ptd_record r;
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		if (client_ignoring(c, &s, 1 + i, 9, i ? IOMMU_MON_VTD_PC : 0))
+		if (client_space(c, &s, client_domain(c), 1 + i, 9))
 			return -EIO;
+		if (client_runs(c, &s, 9))
+			return -EIO;
+		memset(s.dst, 0, PAGE_SIZE);
+		client_ignore(c, i ? IOMMU_MON_VTD_PC : 0);
 		if (client_detach(c, s.pasid))
 			return -EIO;
-		if (client_ignored(c, &s, PTD_F_NO_ATS, 9, i,
-				   PTD_ST_READ_FAULT))
+		client_ignore(c, 0);
+		if (client_copy(c, s.pasid, PTD_F_NO_ATS, IOVA_N(0), IOVA_N(1),
+				&r))
 			return -EIO;
+		if (!is_equal(c, r.status, i ? PTD_ST_OK : PTD_ST_READ_FAULT))
+			return -EIO;
+		if (!is_equal(c, client_holds(s.dst, 9), i))
+			return -EIO;
+		/* attached once more, the detach is seen */
+		if (i) {
+			if (client_attach(c, s.domain, s.pasid))
+				return -EIO;
+			if (client_detach(c, s.pasid))
+				return -EIO;
+			if (client_refused(c, s.pasid, IOVA_N(1)))
+				return -EIO;
+		}
 	}
-	/* attached once more, the detach is seen */
-	if (client_attach(c, s.domain, s.pasid))
-		return -EIO;
-	if (client_detach(c, s.pasid))
-		return -EIO;
-	return client_refused(c, s.pasid, IOVA_N(1));
+	return 0;
 }
 
 /* The kernel never sets ERE: nobody may execute through the IOMMU */

@@ -111,7 +111,18 @@
 #define PTD_OP_FETCHADD		5	/* dst, imm; len 8; result: old value */
 #define PTD_OP_DRAIN		6	/* waits for all before it, any queue */
 #define PTD_OP_HOLD		7	/* the queue waits for RELEASE */
-#define PTD_OP_MAX		7
+#define PTD_OP_FLOOD		8	/* imm reads, untranslated; see below */
+#define PTD_OP_MAX		8
+
+/*
+ * FLOOD reads 8 bytes at dst, dst + len, dst + 2 * len ..., imm times, and goes
+ * on after a refusal; result: how many were refused.  src is the pace:
+ */
+#define PTD_PACE_BURST		0x0ffffffffull	/* as many at once, then none */
+						/* until no fault is pending */
+#define PTD_PACE_ROOM		(1ull << 32)	/* as the IOMMU can record */
+#define PTD_PACE_NONE		0
+#define PTD_FLOOD_MAX		1000000		/* imm is 1 to this */
 
 #define PTD_F_RECORD		(1u << 0)	/* write a completion record */
 #define PTD_F_IRQ		(1u << 1)	/* then MSI-X, vector = queue */

@@ -23,15 +23,28 @@ ANY = 0xffffffff
 # Registers, spec 11.4
 GCMD, GSTS, RTADDR, FSTS, FECTL = 0x18, 0x1c, 0x20, 0x34, 0x38
 IQH, IQT, IQA, IQER = 0x80, 0x88, 0x90, 0xb0
+PQH, PQT, PQA, PRS, PECTL = 0xc0, 0xc8, 0xd0, 0xdc, 0xe0
+IRTA = 0xb8
+PPR, PRO = 1, 2
+IM, IP = 1 << 31, 1 << 30
 TE, SRTP, QIE = 1 << 31, 1 << 30, 1 << 26
 PFO, PPF, IQE, ITE = 1, 2, 1 << 4, 1 << 6
 
-CC, IOTLB, DTLB, IEC, WAIT, PIOTLB, PC, PDTLB = range(1, 9)
+CC, IOTLB, DTLB, IEC, WAIT, PIOTLB, PC, PDTLB, PGRP = range(1, 10)
 EV_TRANS, EV_ATS, EV_WALK, EV_HIT = 0x200, 0x201, 0x202, 0x203
 EV_RAISED, EV_RECORDED, EV_COLLAPSED, EV_LOST = range(0x210, 0x214)
+EV_RECEIVED, EV_QUEUED, EV_DROPPED, EV_REFUSED = range(0x230, 0x234)
+EV_ANSWERED, EV_AUTO = 0x240, 0x250
 
 OK, READ_FAULT, WRITE_FAULT = 1, 8, 9
-F_EXEC, F_PRIV, F_NO_ATS = 4, 8, 16
+F_EXEC, F_PRIV, F_NO_ATS, F_NO_PRI, F_GROUP = 4, 8, 16, 32, 64
+
+# Page requests of the test device, and their answers
+CNT_PR, CNT_GROUP, CNT_OK, CNT_INVALID, CNT_FAILURE, CNT_STRAY = \
+    range(0x150, 0x180, 8)
+PR_READ, PR_WRITE, PR_EXEC, PR_PRIV, PR_LAST, PR_EACH = 1, 2, 4, 8, 16, 32
+PRI_RF, PRI_UPRGI, PRI_STOPPED, PRI_PASID = 1, 2, 1 << 8, 1 << 15
+SUCCESS, INVALID, FAILURE = 0, 1, 15
 
 R, W, X = 1, 2, 4
 P, RW, US, A, D, PS, XD = 1, 2, 4, 1 << 5, 1 << 6, 1 << 7, 1 << 63
@@ -97,6 +110,7 @@ class Machine:
         self.writew(self.cfg(PTD_DEVFN, self.caps[0x1b] + 6), 7)
         self.writeq(self.root, self.ctx | 1)
         self.writel(PTD + 0x1000, 1)
+        self.prq = self.prq_mask = 0
 
     def close(self):
         self.p.stdin.close()
@@ -146,6 +160,12 @@ class Machine:
         if size <= 1 << 17:
             self.cmd("memset %#x %#x 0" % (a, size))
         return a
+
+    def flr(self):
+        cap = self.readl(self.cfg(PTD_DEVFN, 0x34)) & 0xff
+        while self.readl(self.cfg(PTD_DEVFN, cap)) & 0xff != 0x10:
+            cap = self.readl(self.cfg(PTD_DEVFN, cap)) >> 8 & 0xff
+        self.writew(self.cfg(PTD_DEVFN, cap + 8), 1 << 15)
 
     # Tables
 
@@ -266,10 +286,90 @@ class Machine:
         self.writel(IMON + 0x28, pasid)
         return self.readq(IMON + 0x30)
 
+    # Page requests
+
+    def pri(self, size=0, alloc=64, pre=1, **kw):
+        """Everything page requests need, on a queue of 128 << size"""
+        self.context(lo=1 | 1 << 2 | 1 << 3 | pre << 4, **kw)
+        self.ats()
+        self.prq = self.page(K4 << size)
+        self.prq_mask = (K4 << size) - 1
+        self.writeq(VTD + PQA, self.prq | size)
+        self.writel(self.pri_cap() + 0xc, alloc)
+        self.writew(self.pri_cap() + 4, 1)
+
+    def pri_cap(self):
+        return self.cfg(PTD_DEVFN, self.caps[0x13])
+
+    def pending(self):
+        return (self.readl(VTD + PQT) - self.readl(VTD + PQH) &
+                self.prq_mask) // 32
+
+    def requests(self, n=1):
+        """Wait for n page requests, take them out of the queue"""
+        for _ in range(2000):
+            if self.pending() >= n:
+                break
+        same("page requests", self.pending(), n)
+        out = []
+        head = self.readl(VTD + PQH)
+        for _ in range(n):
+            lo, hi = self.readq(self.prq + head), self.readq(self.prq + head + 8)
+            same("type", lo & 0xff, 1)
+            same("words 2 and 3", self.readq(self.prq + head + 16) |
+                 self.readq(self.prq + head + 24), 0)
+            out.append({
+                "pasid": lo >> 32 & 0xfffff if lo >> 8 & 1 else None,
+                "sid": lo >> 16 & 0xffff, "exe": lo >> 52 & 1,
+                "priv": lo >> 53 & 1, "perm": hi & 3, "last": hi >> 2 & 1,
+                "prgi": hi >> 3 & 511, "addr": hi & ~0xfff})
+            head = head + 32 & self.prq_mask
+        self.writel(VTD + PRS, PPR)
+        self.writeq(VTD + PQH, head)
+        return out
+
+    def request(self, pasid, addr, perm):
+        """The one page request there is"""
+        r = self.requests()[0]
+        same("PASID", r["pasid"], pasid)
+        same("address", r["addr"], addr & ~0xfff)
+        same("permissions", r["perm"], perm)
+        same("source", r["sid"], SID)
+        same("last", r["last"], 1)
+        return r
+
+    def answer(self, r, code=SUCCESS):
+        self.inv(pgrp(r["pasid"], r["prgi"], code))
+
+    def send(self, pasid, addr, flags, prgi=0, n=1):
+        self.writeq(PTD + 0x200, addr)
+        self.writel(PTD + 0x208, pasid | 1 << 31 if pasid is not None else 0)
+        self.writel(PTD + 0x20c, flags | prgi << 16)
+        self.writel(PTD + 0x210, n)
+
+    def responses(self):
+        """What the device was told: PASID, index, code, stray"""
+        out = []
+        while self.readl(PTD + 0x220):
+            r = self.readq(PTD + 0x228)
+            out.append((r >> 32 & 0xfffff if r >> 61 & 1 else None,
+                        r & 0x1ff, r >> 16 & 15, r >> 62 & 1))
+            self.writel(PTD + 0x224, 1)
+        return out
+
+    def books(self):
+        same("books of page requests", self.count(EV_RECEIVED),
+             self.count(EV_QUEUED) + self.count(EV_DROPPED) +
+             self.count(EV_REFUSED))
+        same("books of faults", self.count(EV_RAISED),
+             self.count(EV_RECORDED) + self.count(EV_COLLAPSED) +
+             self.count(EV_LOST))
+
     # The device
 
-    def submit(self, op, pasid=None, flags=0, src=0, dst=0, imm=0, length=0):
-        q = PTD + 0x1000
+    def submit(self, op, pasid=None, flags=0, src=0, dst=0, imm=0, length=0,
+               queue=0):
+        q = PTD + 0x1000 * (queue + 1)
         d = (op | flags << 32,
              (pasid | 1 << 31 if pasid is not None else 0) | 7 << 32,
              src, dst, imm, 0, length, 0)
@@ -277,13 +377,13 @@ class Machine:
             self.writeq(q + 0x40 + i * 8, v)
         self.writel(q + 0xc, 1)
 
-    def done(self):
-        return self.readl(PTD + 0x1080)
+    def done(self, queue=0):
+        return self.readl(PTD + 0x1000 * (queue + 1) + 0x80)
 
-    def result(self):
-        q = PTD + 0x1000
+    def result(self, queue=0):
+        q = PTD + 0x1000 * (queue + 1)
         for _ in range(2000):
-            if self.done():
+            if self.done(queue):
                 break
         else:
             raise Failed("the device does not complete")
@@ -348,6 +448,11 @@ def dtlb(sid=SID, addr=(1 << 63) - K4, s=1):
 
 def pdtlb(pasid, sid=SID, addr=(1 << 63) - K4, s=1, g=0):
     return (PDTLB | sid << 16 | pasid << 32, addr | s << 11 | g)
+
+
+def pgrp(pasid, prgi, code=SUCCESS, sid=SID, last=1):
+    return (PGRP | (0 if pasid is None else 1 << 4 | pasid << 32) |
+            code << 12 | sid << 16, prgi << 3 | last << 2)
 
 
 class Nest:
@@ -930,6 +1035,116 @@ def fault_collapse(m):
     same("reasons", [x["reason"] for x in m.faults()], [0x71, 0x59])
 
 
+@test()
+def fault_unreadable(m):
+    """Tables that are not in memory; nothing has a PASID entry to silence it"""
+    n = Nest(m)
+    m.enable()
+    good = m.readq(m.root)
+    m.writeq(m.root, 0xfff00000 | 1)
+    table_fault(m, n, 0x40)
+    m.writeq(m.root, good)
+    m.writeq(m.ctx + SID * 32, 0xfff00000 | 0xd | 7 << 9)
+    table_fault(m, n, 0x50)
+    m.context()
+    m.inv(cc_dev())
+    m.sees(5, n.va, 0x1111)
+    m.writeq(VTD + RTADDR, 0xfff00000 | 1 << 10)
+    m.writel(VTD + GCMD, SRTP | QIE | TE)
+    m.inv(cc_dev())
+    table_fault(m, n, 0x38)
+
+
+@test()
+def interrupt_faults(m):
+    """Interrupt remapping reports through the same records"""
+    m.context()
+    m.pe(0, PT, 3)
+    m.enable()
+    table = m.page()
+    m.writeq(VTD + IRTA, table | 3)
+    m.writel(VTD + GCMD, TE | QIE | 1 << 24)
+    m.writel(VTD + GCMD, TE | QIE | 1 << 25)
+
+    def msi(addr, reason, index):
+        m.op(2, None, F_NO_ATS, dst=addr, imm=0, length=4)
+        f = m.faults()
+        same("faults", [x["reason"] for x in f], [reason])
+        same("index", f[0]["addr"] >> 48, index)
+        same("source", f[0]["sid"], SID)
+        same("PASID", f[0]["pasid"], None)
+    msi(0xfee00010 | 1 << 5, 0x22, 1)
+    msi(0xfee00010 | 20 << 5, 0x21, 20)
+    m.writeq(table + 32, 1 | 1 << 12)
+    msi(0xfee00010 | 2 << 5, 0x24, 2)
+    m.writeq(table + 48, 1)
+    m.writeq(table + 56, 1 << 18 | 0x1234)
+    msi(0xfee00010 | 3 << 5, 0x26, 3)
+    m.books()
+
+
+def flood(m, n, pace, stride=K4):
+    m.submit(8, 5, src=pace, dst=0x600000000000, imm=n, length=stride)
+
+
+@test(",x-fault-records=8")
+def flood_unpaced(m):
+    """10,000 faults: all but the first eight are lost, and counted"""
+    Nest(m)
+    m.enable()
+    flood(m, 10000, 0)
+    same("result", m.result(), (OK, 10000))
+    same("raised", m.count(EV_RAISED, 5), 10000)
+    same("recorded", m.count(EV_RECORDED), 8)
+    same("lost", m.count(EV_LOST), 9992)
+    same("addresses", [x["addr"] for x in m.faults()],
+         [0x600000000000 + i * K4 for i in range(8)])
+    m.books()
+
+
+@test(",x-fault-records=8")
+def flood_paced(m):
+    """As many as there is room for: none is lost"""
+    Nest(m)
+    m.enable()
+    flood(m, 100, 1 << 32)
+    seen = []
+    for _ in range(4000):
+        seen += m.faults()
+        if m.done():
+            break
+    same("result", m.result(), (OK, 100))
+    seen += m.faults()
+    same("addresses", [x["addr"] for x in seen],
+         [0x600000000000 + i * K4 for i in range(100)])
+    same("lost", m.count(EV_LOST), 0)
+    m.books()
+
+
+@test(",x-fault-records=8")
+def flood_bursts(m):
+    """Ten at once, when nothing is pending: two of each are lost"""
+    Nest(m)
+    m.enable()
+    flood(m, 50, 10)
+    seen = 0
+    for _ in range(4000):
+        f = m.faults()
+        if f:
+            same("faults", len(f), 8)
+            same("FSTS", m.readl(VTD + FSTS) & (PFO | PPF), PFO)
+            m.writel(VTD + FSTS, PFO)
+            seen += 8
+        if m.done():
+            break
+    seen += len(m.faults())
+    same("result", m.result(), (OK, 50))
+    same("seen", seen, 40)
+    same("recorded", m.count(EV_RECORDED), 40)
+    same("lost", m.count(EV_LOST), 10)
+    m.books()
+
+
 # Strict caches: what is there stays there until it is invalidated
 
 def stale(m, n, want=OK):
@@ -1245,6 +1460,507 @@ def ats_needs_dte(m):
     m.inv(cc_dev())
     same("status", m.crc(5, n.va, 0), READ_FAULT)
     same("AT", m.faults()[0]["at"], 2)
+
+
+# Page requests, spec 7.4; PCIe 6.0, 10.4
+
+def absent(n):
+    """Unmap the page; what maps it again"""
+    good = n.m.readq(n.slot)
+    n.m.writeq(n.slot, 0)
+    return good
+
+
+@test()
+def page_request(m):
+    n = Nest(m)
+    good = absent(n)
+    m.pri()
+    m.enable()
+    m.submit(4, 5, src=n.va, length=8)
+    r = m.request(5, n.va, R)
+    same("completions", m.done(), 0)
+    m.writeq(n.slot, good)
+    m.answer(r)
+    same("status", m.result()[0], OK)
+    same("responses", m.responses(), [(5, r["prgi"], SUCCESS, 0)])
+    same("faults", m.count(EV_RAISED), 0)
+    # And a write, which the answer to a read does not cover
+    m.writeq(n.slot, m.readq(n.slot) & ~RW)
+    m.inv(piotlb(9, 5), pdtlb(5))
+    m.submit(2, 5, dst=n.va, imm=0x77, length=8)
+    r = m.request(5, n.va, W)
+    m.writeq(n.slot, good)
+    m.answer(r)
+    same("status", m.result()[0], OK)
+    same("memory", m.readq(n.data), 0x77)
+    m.books()
+
+
+@test()
+def page_request_without_pasid(m):
+    n = Nest(m, pasid=0)
+    good = absent(n)
+    m.pri()
+    m.enable()
+    m.submit(4, None, src=n.va, length=8)
+    r = m.request(None, n.va, R)
+    m.writeq(n.slot, good)
+    m.answer(r)
+    same("status", m.result()[0], OK)
+
+
+@test()
+def page_request_attributes(m):
+    n = Nest(m, val2=SRE | ERE)
+    absent(n)
+    m.pri()
+    m.enable()
+    for flags in (F_EXEC, F_PRIV, F_EXEC | F_PRIV):
+        m.submit(4, 5, flags, src=n.va, length=8)
+        r = m.request(5, n.va, R)
+        same("EXE", r["exe"], int(bool(flags & F_EXEC)))
+        same("PRIV", r["priv"], int(bool(flags & F_PRIV)))
+        m.answer(r, INVALID)
+        same("status", m.result()[0], READ_FAULT)
+
+
+@test()
+def page_request_invalid(m):
+    n = Nest(m)
+    absent(n)
+    m.pri()
+    m.enable()
+    m.submit(4, 5, src=n.va, length=8)
+    m.answer(m.request(5, n.va, R), INVALID)
+    same("status", m.result()[0], READ_FAULT)
+    # Without PRI, or told not to use it, the miss is the end of it.
+    same("status", m.crc(5, n.va, F_NO_PRI), READ_FAULT)
+    m.writew(m.pri_cap() + 4, 0)
+    same("status", m.crc(5, n.va, 0), READ_FAULT)
+    same("requests", m.count(EV_RECEIVED), 1)
+    same("faults", m.count(EV_RAISED), 0)
+
+
+@test()
+def page_request_retry(m):
+    """Success, and still nothing there: it asks again"""
+    n = Nest(m)
+    good = absent(n)
+    m.pri()
+    m.enable()
+    m.submit(4, 5, src=n.va, length=8)
+    for _ in range(5):
+        m.answer(m.request(5, n.va, R))
+    r = m.request(5, n.va, R)
+    m.writeq(n.slot, good)
+    m.answer(r)
+    same("status", m.result()[0], OK)
+    same("answers", m.readq(PTD + CNT_OK), 6)
+
+
+@test()
+def page_response_failure(m):
+    """Disables the interface: those who wait are told, later answers not"""
+    n = Nest(m)
+    absent(n)
+    m.pri()
+    m.enable()
+    m.writel(PTD + 0x2000, 1)
+    m.submit(4, 5, src=n.va, length=8)
+    m.submit(4, 5, src=n.va, length=8, queue=1)
+    a, b = m.requests(2)
+    m.answer(a, FAILURE)
+    for q in range(2):
+        same("status", m.result(q)[0], READ_FAULT)
+    same("PRI status", m.readw(m.pri_cap() + 6),
+         PRI_PASID | PRI_STOPPED | PRI_RF)
+    same("PRI control", m.readw(m.pri_cap() + 4), 0)
+    m.answer(b)
+    same("stray", m.readq(PTD + CNT_STRAY), 1)
+    same("status", m.crc(5, n.va, 0), READ_FAULT)
+    same("requests", m.count(EV_RECEIVED), 2)
+    # Enabling it clears the status.
+    m.writew(m.pri_cap() + 4, 1)
+    same("PRI status", m.readw(m.pri_cap() + 6), PRI_PASID)
+
+
+@test()
+def page_response_stray(m):
+    m.pri()
+    m.enable()
+    for d in (pgrp(5, 7), pgrp(None, 7), pgrp(5, 7, last=0),
+              pgrp(5, 7, sid=0x1234)):
+        m.inv(d)
+    same("responses", m.responses(), [(5, 7, 0, 1), (None, 7, 0, 1)])
+    same("PRI status", m.readw(m.pri_cap() + 6), PRI_PASID | PRI_UPRGI)
+    m.writew(m.pri_cap() + 6, PRI_UPRGI)
+    same("PRI status", m.readw(m.pri_cap() + 6), PRI_PASID)
+    # The right index with the wrong PASID
+    m.send(5, 0x1000, PR_READ | PR_LAST, 7)
+    m.inv(pgrp(6, 7), pgrp(5, 7), pgrp(5, 7))
+    same("responses", m.responses(), [(6, 7, 0, 1), (5, 7, 0, 0),
+                                      (5, 7, 0, 1)])
+    same("answers by software", m.count(EV_ANSWERED, 5), 5)
+
+
+@test()
+def page_request_group(m):
+    """One group for all that an operand needs, as far as credit goes"""
+    n = Nest(m)
+    m.pri(alloc=20)
+    m.enable()
+    top = n.va + 0x100000
+    m.submit(4, 5, F_GROUP, src=top + 8, length=3 * K4)
+    r = m.requests(4)
+    same("addresses", [x["addr"] for x in r],
+         [top + i * K4 for i in range(4)])
+    same("last", [x["last"] for x in r], [0, 0, 0, 1])
+    same("one group", len({x["prgi"] for x in r}), 1)
+    same("outstanding", m.readl(PTD + 0x214), 4)
+    for x in r:
+        n.map(x["addr"], m.page())
+        n.add_page(m.readq(n.map(x["addr"], m.page())) - GPA_OFF & MASK52)
+    m.answer(r[3])
+    same("status", m.result()[0], OK)
+    same("outstanding", m.readl(PTD + 0x214), 0)
+    # 16 pages at most, and what credit is left
+    for q in (0, 1, 2):
+        m.writel(PTD + 0x1000 * (q + 1), 1)
+        m.submit(4, 5, F_GROUP, src=top + 0x100000, length=32 * K4, queue=q)
+    r = m.requests(20)
+    same("last", [i for i, x in enumerate(r) if x["last"]], [15, 19])
+    m.answer(r[15], INVALID)
+    r = m.requests(16)
+    same("last", [i for i, x in enumerate(r) if x["last"]], [15])
+
+
+@test()
+def page_request_credit(m):
+    n = Nest(m)
+    absent(n)
+    m.pri(alloc=2)
+    m.enable()
+    for q in range(4):
+        m.writel(PTD + 0x1000 * (q + 1), 1)
+        m.submit(4, 5, src=n.va, length=8, queue=q)
+    r = m.requests(2)
+    same("outstanding", m.readl(PTD + 0x214), 2)
+    m.answer(r[0], INVALID)
+    m.answer(m.requests()[0], INVALID)
+    m.answer(m.requests()[0], INVALID)
+    m.answer(r[1], INVALID)
+    for q in range(4):
+        same("status", m.result(q)[0], READ_FAULT)
+    same("requests", m.readq(PTD + CNT_PR), 4)
+    # None at all: it waits until the interface is off
+    m.writew(m.pri_cap() + 4, 0)
+    m.writel(m.pri_cap() + 0xc, 0)
+    m.writew(m.pri_cap() + 4, 1)
+    m.submit(4, 5, src=n.va, length=8)
+    for _ in range(50):
+        same("completions", m.done(), 0)
+    m.writew(m.pri_cap() + 4, 0)
+    same("status", m.result()[0], READ_FAULT)
+
+
+@test()
+def pri_disable(m):
+    """Stopped only when all is answered; a reset forgets"""
+    n = Nest(m)
+    absent(n)
+    m.pri()
+    m.enable()
+    same("PRI status", m.readw(m.pri_cap() + 6), PRI_PASID)
+    same("capacity", m.readl(m.pri_cap() + 8), 512)
+    m.submit(4, 5, src=n.va, length=8)
+    r = m.request(5, n.va, R)
+    m.writew(m.pri_cap() + 4, 0)
+    same("PRI status", m.readw(m.pri_cap() + 6), PRI_PASID)
+    m.answer(r, INVALID)
+    same("PRI status", m.readw(m.pri_cap() + 6), PRI_PASID | PRI_STOPPED)
+    same("status", m.result()[0], READ_FAULT)
+    for reset in ("PRI", "engine", "FLR"):
+        m.ats()
+        m.writel(m.pri_cap() + 0xc, 64)
+        m.writew(m.pri_cap() + 4, 1)
+        m.writew(m.cfg(PTD_DEVFN, m.caps[0x1b] + 6), 7)
+        m.writew(m.cfg(PTD_DEVFN, 4), 6)
+        m.writel(m.cfg(PTD_DEVFN, 0x10), PTD)
+        m.writel(PTD + 0x1000, 1)
+        m.submit(4, 5, src=n.va, length=8)
+        r = m.request(5, n.va, R)
+        if reset == "PRI":
+            m.writew(m.pri_cap() + 4, 2)
+            same("status", m.result()[0], READ_FAULT)
+        elif reset == "engine":
+            m.writel(PTD + 0x10, 1)
+            m.writew(m.pri_cap() + 4, 0)
+        else:
+            m.flr()
+        same("PRI status", m.readw(m.pri_cap() + 6), PRI_PASID | PRI_STOPPED)
+        same("PRI control", m.readw(m.pri_cap() + 4), 0)
+        m.writew(m.cfg(PTD_DEVFN, 4), 6)
+        m.writel(m.cfg(PTD_DEVFN, 0x10), PTD)
+        # The answer comes too late.
+        m.answer(r)
+        same("PRI status", m.readw(m.pri_cap() + 6),
+             PRI_PASID | PRI_STOPPED | PRI_UPRGI)
+        m.writew(m.pri_cap() + 6, PRI_UPRGI)
+
+
+@test()
+def page_request_refused(m):
+    """A table entry forbids page requests: a fault and an answer"""
+    n = Nest(m)
+    absent(n)
+    m.pri(pre=0)
+    m.enable()
+    m.submit(4, 5, src=n.va, length=8)
+    same("status", m.result()[0], READ_FAULT)
+    m.fault(0x47, 5, n.va, 1)
+    same("answers", m.count(EV_AUTO + INVALID, 5), 1)
+    same("queue", m.pending(), 0)
+    for lo, reason in ((0, 0x41), (1 | 4 | 16, 0x45), (1 | 4 | 8 | 32, 0x42)):
+        m.context(lo=lo)
+        m.inv(cc_dev())
+        m.send(5, n.va, PR_WRITE | PR_LAST)
+        m.fault(reason, 5, n.va, 0)
+    m.context(lo=1 | 4 | 8 | 16, pdts=0)
+    m.inv(cc_dev())
+    m.send(0x2000, n.va, PR_READ | PR_LAST)
+    m.fault(0x46, 0x2000, n.va, 1)
+    # Not the last of a group, or a stop marker: nobody waits for an answer.
+    m.context(lo=1 | 4 | 8)
+    m.inv(cc_dev())
+    m.responses()
+    m.send(5, n.va, PR_READ)
+    m.send(5, n.va, PR_LAST)
+    same("faults", [x["reason"] for x in m.faults()], [0x47, 0x47])
+    same("responses", m.responses(), [])
+    # FPD hides this fault, too.
+    m.context(lo=1 | 4 | 8 | FPD)
+    m.inv(cc_dev())
+    m.send(5, n.va, PR_READ | PR_LAST)
+    same("faults", m.faults(), [])
+    same("responses", m.responses(), [(5, 0, INVALID, 0)])
+    m.books()
+
+
+@test()
+def page_requests_in_legacy_mode(m):
+    m.pri()
+    m.enable(scalable=False)
+    m.send(None, 0x1000, PR_READ | PR_LAST)
+    m.fault(0x31, None, 0x1000, 1)
+    same("responses", m.responses(), [(None, 0, INVALID, 0)])
+
+
+@test()
+def page_request_event(m):
+    """Spec 7.5: one event for a queue that was looked at"""
+    m.pri()
+    m.enable()
+    same("PECTL", m.readl(VTD + PECTL), IM)
+    m.send(5, 0x1000, PR_READ | PR_LAST, 1)
+    same("PECTL", m.readl(VTD + PECTL), IM | IP)
+    same("PRS", m.readl(VTD + PRS), PPR)
+    m.writel(VTD + PRS, PPR)
+    same("PECTL", m.readl(VTD + PECTL), IM)
+    m.send(5, 0x1000, PR_READ | PR_LAST, 2)
+    # Sent when it is unmasked; then not again while PPR is set
+    m.writel(VTD + PECTL, 0)
+    same("PECTL", m.readl(VTD + PECTL), 0)
+    m.writel(VTD + PECTL, IM)
+    m.send(5, 0x1000, PR_READ | PR_LAST, 3)
+    same("PECTL", m.readl(VTD + PECTL), IM)
+    same("pending", m.pending(), 3)
+    # Only the mask can be written.
+    m.writel(VTD + PECTL, 0x7fffffff)
+    same("PECTL", m.readl(VTD + PECTL), 0)
+
+
+@test()
+def page_request_overflow(m):
+    """127 of 128 entries; the rest is dropped until PRO is cleared"""
+    m.pri()
+    m.enable()
+    for wrap in range(3):
+        m.send(5, 0x1000, PR_READ | PR_LAST | PR_EACH, 0, 140)
+        same("PRS", m.readl(VTD + PRS), PPR | PRO)
+        same("pending", m.pending(), 127)
+        # Dropped with "success", so that the device tries again
+        same("responses", m.responses(),
+             [(5, i, SUCCESS, 0) for i in range(127, 140)])
+        same("received", m.count(EV_RECEIVED), wrap * 141 + 140)
+        same("dropped", m.count(EV_DROPPED), wrap * 14 + 13)
+        same("answers", m.count(EV_AUTO + SUCCESS), wrap * 14 + 13)
+        r = m.requests(127)
+        same("order", [x["prgi"] for x in r], list(range(127)))
+        # Room alone does not help.
+        m.send(5, 0x1000, PR_READ | PR_LAST, 500)
+        same("pending", m.pending(), 0)
+        same("responses", m.responses(), [(5, 500, SUCCESS, 0)])
+        m.writel(VTD + PRS, PRO)
+        for i in range(127):
+            m.inv(pgrp(5, i))
+        m.responses()
+    same("PRS", m.readl(VTD + PRS), 0)
+    m.send(5, 0x1000, PR_READ | PR_LAST, 1)
+    m.request(5, 0x1000, R)
+    # Not the last of its group: dropped without a word
+    m.send(5, 0x1000, PR_READ, 1, 130)
+    same("PRS", m.readl(VTD + PRS), PPR | PRO)
+    same("responses", m.responses(), [])
+    m.books()
+
+
+@test()
+def page_request_overflow_retry(m):
+    """A descriptor that meets a full queue gets through in the end"""
+    n = Nest(m)
+    good = absent(n)
+    m.pri()
+    m.enable()
+    m.writel(IMON + 0x64, 3)
+    m.send(6, 0x1000, PR_READ | PR_LAST | PR_EACH, 0, 3)
+    m.submit(4, 5, src=n.va, length=8)
+    for _ in range(2000):
+        if m.readq(PTD + CNT_PR) > 10:
+            break
+    same("PRS", m.readl(VTD + PRS), PPR | PRO)
+    same("completions", m.done(), 0)
+    m.requests(3)
+    m.writel(VTD + PRS, PRO)
+    r = m.request(5, n.va, R)
+    m.writeq(n.slot, good)
+    m.answer(r)
+    same("status", m.result()[0], OK)
+    m.books()
+
+
+@test()
+def page_request_queue_size(m):
+    """As programmed: 128 << PQS"""
+    m.pri(size=4)
+    m.enable()
+    m.send(5, 0x1000, PR_READ, 0, 3000)
+    same("pending", m.pending(), 2047)
+    same("dropped", m.count(EV_DROPPED), 3000 - 2047)
+    m.writel(VTD + PQA + 4, 0x12)
+    m.writel(VTD + PQA, 0xabcdefff)
+    same("PQA", m.readq(VTD + PQA), 0x12abcde007)
+    m.writeq(VTD + PQH, (1 << 64) - 1)
+    same("PQH", m.readq(VTD + PQH), 0x7ffe0)
+
+
+@test()
+def page_request_by_hand(m):
+    m.pri()
+    m.enable()
+    # A partial group, its end, and another that reuses the index
+    m.send(5, 0x1000, PR_READ, 9, 3)
+    m.send(5, 0x9000, PR_WRITE | PR_LAST, 9)
+    m.send(5, 0xa000, PR_READ | PR_LAST, 9)
+    r = m.requests(5)
+    same("last", [x["last"] for x in r], [0, 0, 0, 1, 1])
+    same("addresses", [x["addr"] for x in r],
+         [0x1000, 0x2000, 0x3000, 0x9000, 0xa000])
+    m.answer(r[3])
+    m.answer(r[4], INVALID)
+    same("responses", m.responses(), [(5, 9, 0, 0), (5, 9, 1, 0)])
+    # A stop marker, and the end of the indexes
+    m.send(5, 0, PR_LAST, 3)
+    same("permissions", m.requests()[0]["perm"], 0)
+    m.send(5, 0, PR_READ | PR_LAST | PR_EACH, 510, 3)
+    same("indexes", [x["prgi"] for x in m.requests(3)], [510, 511, 0])
+    # Without bus master enable nothing is sent.
+    m.writew(m.cfg(PTD_DEVFN, 4), 2)
+    m.send(5, 0, PR_READ | PR_LAST)
+    same("pending", m.pending(), 0)
+    m.books()
+
+
+@test()
+def page_request_drain(m):
+    """Ordering: what is on its way comes before an answer to the device"""
+    m.pri()
+    m.enable()
+    for i, descs in enumerate((
+            (pdtlb(5),), (dtlb(),), ((WAIT | 1 << 7,),), None)):
+        m.writel(IMON + 0x60, 1)
+        m.send(5, 0x1000, PR_READ | PR_LAST, i, 2)
+        m.inv(piotlb(9, 5), pc(9, 5), (WAIT | 1 << 6,))
+        same("received", m.count(EV_RECEIVED), 2 * i)
+        if descs:
+            m.inv(*descs)
+        m.writel(IMON + 0x60, 0)
+        same("received", m.count(EV_RECEIVED), 2 * i + 2)
+        m.requests(2)
+    # An invalidation of another function brings nothing.
+    m.writel(IMON + 0x60, 1)
+    m.send(5, 0x1000, PR_READ | PR_LAST)
+    m.post(pdtlb(5, sid=IMON_DEVFN), m.wait())
+    same("FSTS", m.readl(VTD + FSTS) & ITE, ITE)
+    same("received", m.count(EV_RECEIVED), 8)
+
+
+@test()
+def page_request_invalidates(m):
+    """Spec 6.5.4: what led to the request is not used again"""
+    n = Nest(m)
+    m.pri()
+    m.enable()
+    m.sees(5, n.va, 0x1111)
+    # Another leaf table, which only the cached entry above hides
+    top = n.fs
+    for level in (4, 3):
+        top = (m.readq(top + (n.va >> 12 + 9 * (level - 1) & 511) * 8) &
+               MASK52) - GPA_OFF
+    old = top + (n.va >> 21 & 511) * 8
+    leaf, data = m.page(), m.page()
+    m.writeq(data, 0x2222)
+    va = n.va + K4
+    m.writeq(leaf + (va >> 12 & 511) * 8, n.add_page(data) | P | RW | US)
+    m.writeq(old, n.add_page(leaf) | P | RW | US)
+    same("through the old table", m.crc(5, va), READ_FAULT)
+    m.faults()
+    m.submit(5, 5, dst=va, imm=0, length=8)
+    r = m.request(5, va, R | W)
+    m.answer(r)
+    same("value", m.result(), (OK, 0x2222))
+
+
+@test()
+def page_response_reserved(m):
+    m.pri()
+    m.enable()
+    good = pgrp(5, 7)
+    for bad in ((good[0] | 1 << 5, good[1]), (good[0] | 1 << 63, good[1]),
+                (good[0], good[1] | 1), (good[0], good[1] | 1 << 12),
+                good + (1,)):
+        m.post(bad)
+        same("IQE", m.readl(VTD + FSTS) & IQE, IQE)
+        same("code", m.readq(VTD + IQER) & 15, 4)
+        at = (m.tail - 1) % 128
+        for i, v in enumerate(good + (0, 0)):
+            m.writeq(m.iq + at * 32 + i * 8, v)
+        m.writel(VTD + FSTS, IQE)
+
+
+@test(",device-iotlb=off")
+def no_page_requests(m):
+    """Without device TLBs there is no PRI either"""
+    same("PRS", m.readq(VTD + 0x10) >> 29 & 1, 0)
+    m.context(lo=1 | 8 | 16)
+    m.enable()
+    same("status", m.crc(5, 0), READ_FAULT)
+    m.fault(0x42, 5, 0, 1)
+    m.writeq(VTD + PQA, 0x1000)
+    m.send(5, 0, PR_READ | PR_LAST)
+    same("received", m.count(EV_RECEIVED), 0)
+    m.post(pgrp(5, 0))
+    same("code", m.readq(VTD + IQER) & 15, 3)
 
 
 # The queue

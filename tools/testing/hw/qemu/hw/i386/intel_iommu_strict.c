@@ -1062,6 +1062,19 @@ static bool frcd_full(IntelIOMMUState *s, unsigned i)
     return reg64(s, frcd(i) + 8) & VTD_FRCD_F;
 }
 
+/* Records are used in order: room is what is free from the next one on. */
+static void report_room(IntelIOMMUState *s)
+{
+    uint32_t fsts = reg32(s, DMAR_FSTS_REG);
+    unsigned room = 0, n = s->fault_records;
+
+    while (!(fsts & VTDS_FSTS_PFO) && room < n &&
+           !frcd_full(s, (s->next_frcd_reg + room) % n)) {
+        room++;
+    }
+    iommu_mon_set_fault_room(room, !(fsts & (VTDS_FSTS_PFO | VTDS_FSTS_PPF)));
+}
+
 static void update_ppf(IntelIOMMUState *s)
 {
     uint32_t fsts = reg32(s, DMAR_FSTS_REG) & ~VTDS_FSTS_PPF;
@@ -1073,6 +1086,7 @@ static void update_ppf(IntelIOMMUState *s)
         }
     }
     set_reg32(s, DMAR_FSTS_REG, fsts);
+    report_room(s);
 }
 
 /*
@@ -1106,6 +1120,7 @@ void vtd_strict_record(IntelIOMMUState *s, uint64_t hi, uint64_t lo)
     if (frcd_full(s, n)) {
         iommu_mon_count(IOMMU_MON_EV_F_LOST, sid, pasid);
         set_reg32(s, DMAR_FSTS_REG, fsts | VTDS_FSTS_PFO);
+        report_room(s);
         fault_event(s, fsts);
         return;
     }
@@ -1117,6 +1132,7 @@ void vtd_strict_record(IntelIOMMUState *s, uint64_t hi, uint64_t lo)
     }
     set_reg32(s, DMAR_FSTS_REG, fsts | VTDS_FSTS_PPF);
     s->next_frcd_reg = (n + 1) % s->fault_records;
+    report_room(s);
     fault_event(s, fsts);
 }
 
@@ -1923,6 +1939,7 @@ static void write_fsts(IntelIOMMUState *s, uint32_t val)
         set_reg32(s, DMAR_FECTL_REG,
                   reg32(s, DMAR_FECTL_REG) & ~VTD_FECTL_IP);
     }
+    report_room(s);
     /* The queue goes on when its error is cleared. */
     vtd_strict_run_queue(s);
 }
@@ -2012,6 +2029,7 @@ void vtd_strict_reset(IntelIOMMUState *s)
     v->timed_out = false;
     qemu_bh_cancel(v->bh);
     vtd_prq_reset(s);
+    report_room(s);
     iommu_mon_set_modes((s->strict_caches ? IOMMU_MON_MODE_STRICT : 0) |
                         IOMMU_MON_MODE_NESTING |
                         (x86->dt_supported ? IOMMU_MON_MODE_ATS : 0));

@@ -41,6 +41,20 @@ uint32_t iommu_mon_prq_depth(void)
     return 0;
 }
 
+void iommu_mon_set_fault_room(uint32_t room, bool idle)
+{
+}
+
+uint32_t iommu_mon_fault_room(void)
+{
+    return UINT32_MAX;
+}
+
+bool iommu_mon_fault_idle(void)
+{
+    return true;
+}
+
 void iommu_mon_add_release_cb(void (*cb)(void *opaque), void *opaque)
 {
 }

@@ -70,6 +70,8 @@ struct IOMMUMonState {
  */
 static IOMMUMonState *the_monitor;
 static uint64_t the_modes;
+static uint32_t fault_room = UINT32_MAX;
+static bool fault_idle = true;
 static QTAILQ_HEAD(, IOMMUMonRelease) release_cbs =
     QTAILQ_HEAD_INITIALIZER(release_cbs);
 
@@ -170,16 +172,43 @@ void iommu_mon_set_modes(uint64_t modes)
     the_modes = modes & ~IOMMU_MON_MODE_ICOUNT;
 }
 
-static void imon_set_hold(IOMMUMonState *s, uint32_t *what, bool hold)
+static void imon_release(void)
 {
     IOMMUMonRelease *r, *tmp;
+
+    QTAILQ_FOREACH_SAFE(r, &release_cbs, next, tmp) {
+        r->cb(r->opaque);
+    }
+}
+
+void iommu_mon_set_fault_room(uint32_t room, bool idle)
+{
+    bool more = room > fault_room || (idle && !fault_idle);
+
+    fault_room = room;
+    fault_idle = idle;
+    if (more) {
+        imon_release();
+    }
+}
+
+uint32_t iommu_mon_fault_room(void)
+{
+    return fault_room;
+}
+
+bool iommu_mon_fault_idle(void)
+{
+    return fault_idle;
+}
+
+static void imon_set_hold(uint32_t *what, bool hold)
+{
     bool release = *what && !hold;
 
     *what = hold;
     if (release) {
-        QTAILQ_FOREACH_SAFE(r, &release_cbs, next, tmp) {
-            r->cb(r->opaque);
-        }
+        imon_release();
     }
 }
 
@@ -310,10 +339,10 @@ static void imon_write32(IOMMUMonState *s, hwaddr addr, uint32_t val)
         s->inv_timeout = val;
         break;
     case IMON_DMA_HOLD:
-        imon_set_hold(s, &s->dma_hold, val & 1);
+        imon_set_hold(&s->dma_hold, val & 1);
         break;
     case IMON_PRQ_HOLD:
-        imon_set_hold(s, &s->prq_hold, val & 1);
+        imon_set_hold(&s->prq_hold, val & 1);
         break;
     case IMON_PRQ_DEPTH:
         s->prq_depth = val;
@@ -356,8 +385,8 @@ static void imon_reset(DeviceState *dev)
     s->inv_timeout = 0;
     s->unplugged = 0;
     s->prq_depth = 0;
-    imon_set_hold(s, &s->dma_hold, false);
-    imon_set_hold(s, &s->prq_hold, false);
+    imon_set_hold(&s->dma_hold, false);
+    imon_set_hold(&s->prq_hold, false);
 }
 
 static void imon_realize(PCIDevice *pdev, Error **errp)
@@ -381,8 +410,8 @@ static void imon_exit(PCIDevice *pdev)
 {
     IOMMUMonState *s = IOMMU_MONITOR(pdev);
 
-    imon_set_hold(s, &s->dma_hold, false);
-    imon_set_hold(s, &s->prq_hold, false);
+    imon_set_hold(&s->dma_hold, false);
+    imon_set_hold(&s->prq_hold, false);
     the_monitor = NULL;
     g_hash_table_destroy(s->counts);
 }

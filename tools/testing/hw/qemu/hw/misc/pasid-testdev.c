@@ -64,6 +64,8 @@ QEMU_BUILD_BUG_ON(PTD_QUEUE(PTD_NR_QUEUES) > PTD_BAR_SIZE);
  */
 #define PTD_PAGE        4096u
 #define PTD_SLICE       8
+/* FLOOD without pace: so many before the guest can look */
+#define PTD_FLOOD_SLICE 1000
 /* Guest time between two slices when instructions are counted */
 #define PTD_ICOUNT_NS   1000
 
@@ -95,6 +97,7 @@ typedef enum PTDPhase {
     PTD_PH_IDLE,        /* next: look at the descriptor */
     PTD_PH_FIRST,       /* first access of a piece */
     PTD_PH_SECOND,      /* second access of a piece */
+    PTD_PH_FLOOD,       /* accesses of FLOOD */
     PTD_PH_HELD,        /* waits for RELEASE */
     PTD_PH_DRAIN,       /* waits for older descriptors */
     PTD_PH_RECORD,      /* writes the completion record */
@@ -731,7 +734,7 @@ static PTDAccResult ptd_access(PTDQueue *q, PTDAccKind kind, hwaddr iova,
         flags |= PCI_TRANS_PRIV;
     }
 
-    if (kind == ACC_READ || kind == ACC_WRITE) {
+    if ((kind == ACC_READ || kind == ACC_WRITE) && d->op != PTD_OP_FLOOD) {
         last = iova - q->piece_off + d->len - 1;
     }
     if (q->acc == ACC_IDLE) {
@@ -747,10 +750,8 @@ static PTDAccResult ptd_access(PTDQueue *q, PTDAccKind kind, hwaddr iova,
         }
         if (q->acc == ACC_CREDIT) {
             ptd_acc_page_request(q);
-            if (q->acc == ACC_CREDIT) {
-                return ACC_PENDING;
-            }
-            continue;
+            /* Even if it is answered already: others get their turn */
+            return ACC_PENDING;
         }
         q->acc_kind = kind;
         q->acc_iova = iova;
@@ -758,7 +759,8 @@ static PTDAccResult ptd_access(PTDQueue *q, PTDAccKind kind, hwaddr iova,
         q->acc_len = len;
         q->acc_need = flags & ~PCI_TRANS_PRIV;
         q->acc_last = last;
-        if (s->ats && !(d->flags & PTD_F_NO_ATS)) {
+        if (s->ats && !(d->flags & PTD_F_NO_ATS) &&
+            d->op != PTD_OP_FLOOD) {
             PTDTlbEntry *e = ptd_tlb_find(s, pasid, flags & PCI_TRANS_PRIV,
                                           iova, q->acc_need);
 
@@ -813,6 +815,7 @@ static uint32_t ptd_check(PTDState *s, const struct ptd_desc *d)
 {
     uint16_t ctrl = ptd_pasid_ctrl(s);
     bool src = ptd_op_has_src(d->op), dst = ptd_op_has_dst(d->op);
+    bool flood = d->op == PTD_OP_FLOOD;
 
     if (d->op > PTD_OP_MAX) {
         return PTD_ST_BAD_OP;
@@ -832,7 +835,7 @@ static uint32_t ptd_check(PTDState *s, const struct ptd_desc *d)
         return PTD_ST_BAD_PASID;
     }
     if ((d->flags & PTD_F_EXEC) &&
-        (!src || !d->pasid || !(ctrl & PCI_PASID_CTRL_EXEC))) {
+        (!(src || flood) || !d->pasid || !(ctrl & PCI_PASID_CTRL_EXEC))) {
         return PTD_ST_BAD_FLAGS;
     }
     if ((d->flags & PTD_F_PRIV) &&
@@ -850,7 +853,10 @@ static uint32_t ptd_check(PTDState *s, const struct ptd_desc *d)
             return PTD_ST_BAD_LEN;
         }
     }
-    if (d->op == PTD_OP_FETCHADD && (d->dst & 7)) {
+    if (flood && ((d->len & 7) || !d->imm || d->imm > PTD_FLOOD_MAX)) {
+        return PTD_ST_BAD_LEN;
+    }
+    if ((d->op == PTD_OP_FETCHADD || flood) && (d->dst & 7)) {
         return PTD_ST_BAD_ALIGN;
     }
     if ((d->flags & PTD_F_RECORD) && (d->record & 31)) {
@@ -1046,6 +1052,52 @@ static bool ptd_step_second(PTDQueue *q)
     return progress;
 }
 
+/* How many accesses may be made before the guest gets its turn */
+static uint64_t ptd_flood_pace(struct ptd_desc *d)
+{
+    uint32_t burst = d->src & PTD_PACE_BURST;
+
+    if (d->src & PTD_PACE_ROOM) {
+        return iommu_mon_fault_room();
+    }
+    if (burst) {
+        return iommu_mon_fault_idle() ? burst : 0;
+    }
+    return PTD_FLOOD_SLICE;
+}
+
+static bool ptd_step_flood(PTDQueue *q)
+{
+    struct ptd_desc *d = &q->ring[q->head];
+    uint32_t gen = q->gen;
+    uint64_t n = MIN(ptd_flood_pace(d), d->imm - q->done);
+    bool progress = false;
+
+    for (; n; n--, q->done++) {
+        switch (ptd_access(q, ACC_READ, d->dst + (uint64_t)q->done * d->len,
+                           q->buf, 8)) {
+        case ACC_PENDING:
+            return progress;
+        case ACC_NO_BUSMASTER:
+            ptd_finish(q, PTD_ST_NO_BUSMASTER);
+            return true;
+        case ACC_FAULT:
+            q->result++;
+            break;
+        default:
+            break;
+        }
+        if (gen != q->gen) {
+            return true;
+        }
+        progress = true;
+    }
+    if (q->done == d->imm) {
+        ptd_finish(q, PTD_ST_OK);
+    }
+    return progress;
+}
+
 static bool ptd_step_record(PTDQueue *q)
 {
     struct ptd_desc *d = &q->ring[q->head];
@@ -1114,6 +1166,9 @@ static void ptd_start(PTDQueue *q)
     case PTD_OP_DRAIN:
         q->phase = PTD_PH_DRAIN;
         break;
+    case PTD_OP_FLOOD:
+        q->phase = PTD_PH_FLOOD;
+        break;
     case PTD_OP_CRC32:
         q->result = (uint32_t)d->imm;
         /* fallthrough */
@@ -1137,6 +1192,8 @@ static bool ptd_step(PTDQueue *q)
         return ptd_step_first(q);
     case PTD_PH_SECOND:
         return ptd_step_second(q);
+    case PTD_PH_FLOOD:
+        return ptd_step_flood(q);
     case PTD_PH_HELD:
         return false;
     case PTD_PH_DRAIN:

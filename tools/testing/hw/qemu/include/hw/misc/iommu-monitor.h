@@ -26,7 +26,17 @@ bool iommu_mon_dma_held(void);
 bool iommu_mon_prq_held(void);
 /* As many pending page requests fill the queue; 0: as it was programmed. */
 uint32_t iommu_mon_prq_depth(void);
-/* Called when something held is released; @opaque tells which one it is. */
+/*
+ * The model tells how many faults it could record now, and whether none is
+ * pending; devices that pace themselves by that ask.
+ */
+void iommu_mon_set_fault_room(uint32_t room, bool idle);
+uint32_t iommu_mon_fault_room(void);
+bool iommu_mon_fault_idle(void);
+/*
+ * Called when something held is released, or there is room for faults again;
+ * @opaque identifies the registration.
+ */
 void iommu_mon_add_release_cb(void (*cb)(void *opaque), void *opaque);
 void iommu_mon_del_release_cb(void (*cb)(void *opaque), void *opaque);
 /* The models report what is in force, IOMMU_MON_MODE_*. */
