@@ -210,6 +210,59 @@ static u64 client_faults(struct client *c, u32 pasid)
 	return client_count(c, IOMMU_MON_EV_F_RAISED, c->sid, pasid);
 }
 
+/* Page requests of this function in the monitor's books */
+static u64 client_requests(struct client *c, u32 event)
+{
+	return client_count(c, event, c->sid, IMON_SEL_ANY);
+}
+
+static bool client_balanced(struct client *c)
+{
+	return is_equal(c, client_requests(c, IOMMU_MON_EV_PR_RECEIVED),
+			client_requests(c, IOMMU_MON_EV_PR_QUEUED) +
+			client_requests(c, IOMMU_MON_EV_PR_DROPPED) +
+			client_requests(c, IOMMU_MON_EV_PR_REFUSED));
+}
+
+/* Page requests made by hand, for @n pages */
+static void client_send(struct client *c, u32 pasid, u64 iova, u32 flags,
+			u32 prgi, u32 n)
+{
+	writeq(iova, c->regs + PTD_PR_ADDR);
+	writel(pasid, c->regs + PTD_PR_PASID);
+	writel(flags | prgi << PTD_PR_PRGI_SHIFT, c->regs + PTD_PR_FLAGS);
+	writel(n, c->regs + PTD_PR_SEND);
+}
+
+/* The oldest answer the device was given, or 0 */
+static u64 client_response(struct client *c)
+{
+	unsigned long end = jiffies + CLIENT_PATIENCE;
+	u64 r;
+
+	while (!client_r32(c, PTD_RESP_COUNT)) {
+		if (time_after(jiffies, end)) {
+			seq_puts(c->m, "# no response\n");
+			return 0;
+		}
+		usleep_range(100, 200);
+	}
+	r = client_r64(c, PTD_RESP);
+	writel(1, c->regs + PTD_RESP_POP);
+	return r;
+}
+
+static bool client_told(struct client *c, u32 pasid, u32 prgi, u32 code)
+{
+	u64 r = client_response(c);
+
+	return is_true(c, r) && is_equal(c, PTD_RESP_PRGI(r), prgi) &&
+	       is_equal(c, r & PTD_RESP_PASID_VALID ?
+			   PTD_PASID_VALID | PTD_RESP_PASID(r) : 0, pasid) &&
+	       is_equal(c, PTD_RESP_CODE(r), code) &&
+	       is_true(c, !(r & PTD_RESP_STRAY));
+}
+
 static void client_ignore(struct client *c, u32 type)
 {
 	writeq(type ? BIT_ULL(type) : 0, c->mon + IMON_IGNORE_VTD);
@@ -433,6 +486,8 @@ static void client_undo(struct client *c)
 	int i;
 
 	client_ignore(c, 0);
+	writel(0, c->mon + IMON_PRQ_DEPTH);
+	writel(0, c->mon + IMON_PRQ_HOLD);
 	client_reset(c);
 	for (i = 0; i < CLIENT_BINDS; i++)
 		if (c->binds[i].domain)
@@ -1117,6 +1172,300 @@ out:
 	return ret;
 }
 
+/* Four pages in one group, answered once */
+static int test_demand_pages(struct client *c)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_FILL,
+		.flags = PTD_F_GROUP,
+		.pasid = PTD_PASID_VALID | 1,
+		.dst = IOVA_N(8) + 16,
+		.imm = 0x5a5a5a5a5a5a5a5aull,
+		.len = 3 * PAGE_SIZE,
+	};
+	struct iopf_group *group;
+	struct client_space s;
+	struct ptd_record r;
+	u8 *pages[4];
+	int i;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	client_submit(c, 0, &d);
+	group = client_wait_group(c);
+	if (client_asks(c, group, 1, IOVA_N(11), IOMMU_FAULT_PERM_WRITE, 4))
+		return -EIO;
+	for (i = 0; i < 4; i++) {
+		pages[i] = client_page(c, 0);
+		if (!is_true(c, pages[i]) ||
+		    client_map(c, s.domain, IOVA_N(8 + i), pages[i]))
+			return -EIO;
+	}
+	client_answer(group, IOMMU_PAGE_RESP_SUCCESS);
+	if (client_wait(c, 0, d.tag, &r))
+		return -EIO;
+	if (!is_equal(c, r.status, PTD_ST_OK))
+		return -EIO;
+	for (i = 0; i < 4; i++)
+		if (!is_equal(c, READ_ONCE(pages[i][i < 3 ? 16 : 15]), 0x5a))
+			return -EIO;
+	return is_equal(c, client_r64(c, PTD_CNT_PR_GROUP), 1) ? 0 : -EIO;
+}
+
+/* The kernel keeps the first requests of a group until the last one comes */
+static int test_partial_group(struct client *c)
+{
+	u32 pasid = PTD_PASID_VALID | 1;
+	struct iopf_group *group;
+	struct client_space s;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	client_send(c, pasid, IOVA_N(8), PTD_PR_READ, 9, 3);
+	/* one of another group overtakes */
+	client_send(c, pasid, IOVA_N(20), PTD_PR_READ | PTD_PR_LAST, 10, 1);
+	group = client_wait_group(c);
+	if (client_asks(c, group, 1, IOVA_N(20), IOMMU_FAULT_PERM_READ, 1))
+		return -EIO;
+	client_answer(group, IOMMU_PAGE_RESP_SUCCESS);
+	if (!client_told(c, pasid, 10, IOMMU_PAGE_RESP_SUCCESS))
+		return -EIO;
+	client_send(c, pasid, IOVA_N(11), PTD_PR_WRITE | PTD_PR_LAST, 9, 1);
+	group = client_wait_group(c);
+	if (client_asks(c, group, 1, IOVA_N(11), IOMMU_FAULT_PERM_WRITE, 4))
+		return -EIO;
+	client_answer(group, IOMMU_PAGE_RESP_INVALID);
+	if (!client_told(c, pasid, 9, IOMMU_PAGE_RESP_INVALID))
+		return -EIO;
+	/* a group that never ends is dropped with the fault parameter */
+	client_send(c, pasid, IOVA_N(8), PTD_PR_READ, 11, 100);
+	return 0;
+}
+
+/* Two groups of one index, the second sent before the first is answered */
+static int test_reused_index(struct client *c)
+{
+	u32 pasid = PTD_PASID_VALID | 1;
+	struct iopf_group *group[2];
+	struct client_space s;
+	int i;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	for (i = 0; i < 2; i++)
+		client_send(c, pasid, IOVA_N(8 + i), PTD_PR_READ | PTD_PR_LAST,
+			    7, 1);
+	for (i = 0; i < 2; i++) {
+		group[i] = client_wait_group(c);
+		if (client_asks(c, group[i], 1, IOVA_N(8 + i),
+				IOMMU_FAULT_PERM_READ, 1))
+			return -EIO;
+	}
+	for (i = 1; i >= 0; i--) {
+		client_answer(group[i], i ? IOMMU_PAGE_RESP_INVALID :
+					    IOMMU_PAGE_RESP_SUCCESS);
+		if (!client_told(c, pasid, 7, i ? IOMMU_PAGE_RESP_INVALID :
+					       IOMMU_PAGE_RESP_SUCCESS))
+			return -EIO;
+	}
+	return 0;
+}
+
+/* Nobody listens: the kernel answers by itself */
+static int test_nobody(struct client *c)
+{
+	struct client_space s;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	/* a PASID that is not attached, and the largest */
+	client_send(c, PTD_PASID_VALID | 77, IOVA, PTD_PR_READ | PTD_PR_LAST,
+		    1, 1);
+	if (!client_told(c, PTD_PASID_VALID | 77, 1, IOMMU_PAGE_RESP_INVALID))
+		return -EIO;
+	client_send(c, PTD_PASID_VALID | 0xfffff, IOVA,
+		    PTD_PR_WRITE | PTD_PR_LAST, 2, 1);
+	if (!client_told(c, PTD_PASID_VALID | 0xfffff, 2,
+			 IOMMU_PAGE_RESP_INVALID))
+		return -EIO;
+	/* without PASID */
+	client_send(c, 0, IOVA, PTD_PR_READ | PTD_PR_LAST, 3, 1);
+	if (!client_told(c, 0, 3, IOMMU_PAGE_RESP_INVALID))
+		return -EIO;
+	/* a stop marker has no answer, and ends nothing */
+	client_send(c, PTD_PASID_VALID | 1, 0, PTD_PR_LAST, 4, 1);
+	client_send(c, PTD_PASID_VALID | 78, IOVA, PTD_PR_READ | PTD_PR_LAST,
+		    5, 1);
+	if (!client_told(c, PTD_PASID_VALID | 78, 5, IOMMU_PAGE_RESP_INVALID))
+		return -EIO;
+	if (!is_equal(c, client_r32(c, PTD_RESP_COUNT), 0))
+		return -EIO;
+	return client_balanced(c) ? 0 : -EIO;
+}
+
+/*
+ * A full queue: hardware answers what it drops, the kernel clears the
+ * condition, and requests are taken again.
+ */
+static int test_overflow(struct client *c)
+{
+	u32 pasid = PTD_PASID_VALID | 77;
+	struct client_space s;
+	int i, ok = 0;
+	u64 dropped;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	dropped = client_requests(c, IOMMU_MON_EV_PR_DROPPED);
+	writel(4, c->mon + IMON_PRQ_DEPTH);
+	client_send(c, pasid, IOVA, PTD_PR_READ | PTD_PR_LAST | PTD_PR_EACH,
+		    100, 16);
+	for (i = 0; i < 16; i++) {
+		u64 r = client_response(c);
+
+		if (!is_true(c, r))
+			return -EIO;
+		ok += PTD_RESP_CODE(r) == IOMMU_PAGE_RESP_SUCCESS;
+	}
+	if (!is_equal(c, client_requests(c, IOMMU_MON_EV_PR_DROPPED),
+		      dropped + 12) || !is_equal(c, ok, 12))
+		return -EIO;
+	/* "success" lets the device try again: until somebody reads it */
+	for (i = 0; i < 100; i++) {
+		u64 r;
+
+		client_send(c, pasid, IOVA, PTD_PR_READ | PTD_PR_LAST, 1, 1);
+		r = client_response(c);
+		if (!is_true(c, r))
+			return -EIO;
+		if (PTD_RESP_CODE(r) == IOMMU_PAGE_RESP_INVALID)
+			break;
+		msleep(20);
+	}
+	if (!is_true(c, i < 100))
+		return -EIO;
+	return client_balanced(c) ? 0 : -EIO;
+}
+
+/* Detached while one group waits here and another is on its way */
+static int test_detach_in_flight(struct client *c)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_CRC32,
+		.pasid = PTD_PASID_VALID | 1,
+		.src = IOVA_N(7),
+		.len = 64,
+	};
+	struct iopf_group *group;
+	struct client_space s;
+	struct ptd_record r;
+	u64 received;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	client_submit(c, 0, &d);
+	group = client_wait_group(c);
+	if (client_asks(c, group, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1))
+		return -EIO;
+	received = client_requests(c, IOMMU_MON_EV_PR_RECEIVED);
+	writel(1, c->mon + IMON_PRQ_HOLD);
+	client_send(c, d.pasid, IOVA_N(9), PTD_PR_READ | PTD_PR_LAST, 300, 1);
+	if (!is_equal(c, client_requests(c, IOMMU_MON_EV_PR_RECEIVED),
+		      received))
+		return -EIO;
+	if (client_detach(c, 1))
+		return -EIO;
+	/* the detach has drained it, and whoever answered, it is answered */
+	if (!is_equal(c, client_requests(c, IOMMU_MON_EV_PR_RECEIVED),
+		      received + 1))
+		return -EIO;
+	client_answer(group, IOMMU_PAGE_RESP_INVALID);
+	while ((group = client_first_group(c)))
+		client_answer(group, IOMMU_PAGE_RESP_INVALID);
+	if (!is_true(c, client_response(c)) || !is_true(c, client_response(c)))
+		return -EIO;
+	if (client_wait(c, 0, d.tag, &r))
+		return -EIO;
+	return is_equal(c, r.status, PTD_ST_READ_FAULT) ? 0 : -EIO;
+}
+
+/* An FLR in mid-request */
+static int test_demand_flr(struct client *c)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_CRC32,
+		.pasid = PTD_PASID_VALID | 1,
+		.src = IOVA_N(7),
+		.len = 64,
+	};
+	struct iopf_group *group;
+	struct client_space s;
+	struct ptd_record rec;
+	u64 r;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	client_submit(c, 0, &d);
+	group = client_wait_group(c);
+	if (client_asks(c, group, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1))
+		return -EIO;
+	if (!is_equal(c, -pci_reset_function(c->pdev), 0))
+		return -EIO;
+	client_reset(c);
+	/* the device has forgotten what it asked for */
+	client_answer(group, IOMMU_PAGE_RESP_SUCCESS);
+	r = client_response(c);
+	if (!is_true(c, r & PTD_RESP_STRAY))
+		return -EIO;
+	if (!is_true(c, client_r32(c, PTD_STATUS) & PTD_STATUS_PRI))
+		return -EIO;
+	/* and can ask again */
+	client_submit(c, 0, &d);
+	group = client_wait_group(c);
+	if (client_asks(c, group, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1))
+		return -EIO;
+	client_answer(group, IOMMU_PAGE_RESP_INVALID);
+	if (client_wait(c, 0, d.tag, &rec))
+		return -EIO;
+	if (!is_equal(c, rec.status, PTD_ST_READ_FAULT))
+		return -EIO;
+	return client_runs(c, &s, 3);
+}
+
+/* The answer that takes the interface away from the whole function */
+static int test_demand_failure(struct client *c)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_CRC32,
+		.pasid = PTD_PASID_VALID | 1,
+		.src = IOVA_N(7),
+		.len = 64,
+	};
+	struct iopf_group *group;
+	struct client_space s;
+	struct ptd_record r;
+
+	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+		return -EIO;
+	client_submit(c, 0, &d);
+	group = client_wait_group(c);
+	if (client_asks(c, group, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1))
+		return -EIO;
+	client_answer(group, IOMMU_PAGE_RESP_FAILURE);
+	if (client_wait(c, 0, d.tag, &r))
+		return -EIO;
+	if (!is_equal(c, r.status, PTD_ST_READ_FAULT))
+		return -EIO;
+	if (!is_true(c, !(client_r32(c, PTD_STATUS) & PTD_STATUS_PRI)))
+		return -EIO;
+	/* a miss is the end of it now, nobody is asked */
+	if (client_do(c, &d, &r))
+		return -EIO;
+	if (!is_equal(c, r.status, PTD_ST_READ_FAULT))
+		return -EIO;
+	return is_equal(c, client_r64(c, PTD_CNT_PR), 1) ? 0 : -EIO;
+}
+
 static const struct {
 	const char *name;
 	int (*fn)(struct client *c);
@@ -1139,6 +1488,14 @@ static const struct {
 	{ "demand_fault", test_demand_fault },
 	{ "demand_refused", test_demand_refused },
 	{ "demand_groups", test_demand_groups },
+	{ "demand_pages", test_demand_pages },
+	{ "partial_group", test_partial_group },
+	{ "reused_index", test_reused_index },
+	{ "nobody", test_nobody },
+	{ "overflow", test_overflow },
+	{ "detach_in_flight", test_detach_in_flight },
+	{ "demand_flr", test_demand_flr },
+	{ "demand_failure", test_demand_failure },
 };
 
 static int client_show(struct seq_file *m, void *unused)
