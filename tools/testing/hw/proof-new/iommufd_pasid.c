@@ -6,6 +6,7 @@
  * That kernel is an unmodified one and so is its path.  What is on trial is
  * the emulated hardware.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -81,7 +82,9 @@ static void set(uint64_t gpa, uint8_t seed)
 	fill(gpa_ptr(&mem, gpa), PAGE, seed);
 }
 
-static struct space space_new(struct ptd *d, uint8_t seed)
+/* @flags, @fault: see ifd_hwpt_fault() */
+static struct space space_fault(struct ptd *d, uint8_t seed, uint32_t flags,
+				uint32_t fault)
 {
 	struct space s = { .seed = seed };
 	struct iommu_hwpt_vtd_s1 s1 = { .addr_width = 48 };
@@ -93,8 +96,14 @@ static struct space space_new(struct ptd *d, uint8_t seed)
 	s1_map(&mem, s.root, SRC, s.src, S1_RW);
 	s1_map(&mem, s.root, DST, s.dst, S1_RW);
 	s1.pgtbl_addr = s.root;
-	s.hwpt = ifd_hwpt(ifd, d, parent, IOMMU_HWPT_ALLOC_PASID, &s1);
+	s.hwpt = ifd_hwpt_fault(ifd, d, parent,
+				IOMMU_HWPT_ALLOC_PASID | flags, fault, &s1);
 	return s;
+}
+
+static struct space space_new(struct ptd *d, uint8_t seed)
+{
+	return space_fault(d, seed, 0, 0);
 }
 
 /* @pasid 0: without */
@@ -682,6 +691,142 @@ static void test_ignore_pasid_cache(void)
 	refused(&dev, 22);
 }
 
+/* Page requests by the kernel's own fault queue */
+
+static int fault_fd = -1;
+
+/* A table whose page requests come to fault_fd */
+static struct space space_queue(uint8_t seed)
+{
+	struct iommu_fault_alloc cmd = { .size = sizeof(cmd) };
+
+	check(!ioctl(ifd, IOMMU_FAULT_QUEUE_ALLOC, &cmd),
+	      "IOMMU_FAULT_QUEUE_ALLOC: %s", strerror(errno));
+	fault_fd = cmd.out_fault_fd;
+	return space_fault(&dev, seed, IOMMU_HWPT_FAULT_ID_VALID,
+			   cmd.out_fault_id);
+}
+
+static unsigned int faults_read(struct iommu_hwpt_pgfault *f, unsigned int max)
+{
+	struct pollfd p = { .fd = fault_fd, .events = POLLIN };
+	ssize_t n;
+
+	check_eq(poll(&p, 1, 20000), 1);
+	n = read(fault_fd, f, max * sizeof(*f));
+	check(n > 0, "the fault queue: %s", strerror(errno));
+	return n / sizeof(*f);
+}
+
+static void fault_answer(uint32_t cookie, uint32_t code)
+{
+	struct iommu_hwpt_page_response r = { .cookie = cookie, .code = code };
+
+	check_eq(write(fault_fd, &r, sizeof(r)), sizeof(r));
+}
+
+static struct ptd_desc demand(uint32_t pasid, uint32_t flags, uint32_t len)
+{
+	return (struct ptd_desc) {
+		.op = PTD_OP_FILL, .flags = flags,
+		.pasid = PTD_PASID_VALID | pasid, .tag = pasid,
+		.dst = DST, .imm = 0x6b6b6b6b6b6b6b6bull, .len = len,
+	};
+}
+
+/* The table is filled when the device asks, and not before */
+static void test_fault_queue(void)
+{
+	struct iommu_hwpt_pgfault f;
+	struct space a = space_queue(0xa5);
+	const uint32_t pasid = 30;
+	struct ptd_desc d = demand(pasid, 0, PAGE);
+	uint64_t raised = count(IOMMU_MON_EV_F_RAISED, pasid);
+
+	if (!ats_on())
+		skip("the kernel left ATS off");
+	check_eq(attach(&dev, pasid, a.hwpt), 0);
+	check(ptd_r32(&dev, PTD_STATUS) & PTD_STATUS_PRI, "PRI is off");
+	*s1_entry(&mem, a.root, DST, 1) = 0;
+	ptd_submit(&dev, 0, &d);
+	check_eq(faults_read(&f, 1), 1);
+	check_eq(f.flags, IOMMU_PGFAULT_FLAGS_PASID_VALID |
+			  IOMMU_PGFAULT_FLAGS_LAST_PAGE);
+	check_eq(f.dev_id, dev.devid);
+	check_eq(f.pasid, pasid);
+	check_eq(f.perm, IOMMU_PGFAULT_PERM_WRITE);
+	check_eq(f.addr, DST);
+	s1_map(&mem, a.root, DST, a.dst, S1_RW);
+	fault_answer(f.cookie, IOMMUFD_PAGE_RESP_SUCCESS);
+	check_eq(ptd_wait(&dev, 0).status, PTD_ST_OK);
+	check_eq(*(uint8_t *)gpa_ptr(&mem, a.dst), 0x6b);
+	check_eq(count(IOMMU_MON_EV_PR_QUEUED, pasid), 1);
+	check_eq(count(IOMMU_MON_EV_PR_ANSWERED(IOMMUFD_PAGE_RESP_SUCCESS),
+		       pasid), 1);
+
+	/* what nobody can repair ends the access, and is no other fault */
+	*s1_entry(&mem, a.root, DST, 1) = 0;
+	invalidate(&a, DST, 1);
+	ptd_submit(&dev, 0, &d);
+	check_eq(faults_read(&f, 1), 1);
+	fault_answer(f.cookie, IOMMUFD_PAGE_RESP_INVALID);
+	check_eq(ptd_wait(&dev, 0).status, PTD_ST_WRITE_FAULT);
+	check_eq(count(IOMMU_MON_EV_F_RAISED, pasid), raised);
+	check_eq(detach(&dev, pasid), 0);
+	close(fault_fd);
+}
+
+/* Three pages in one group, answered once */
+static void test_fault_group(void)
+{
+	struct iommu_hwpt_pgfault f[8];
+	struct space a = space_queue(0xa6);
+	const uint32_t pasid = 31;
+	struct ptd_desc d = demand(pasid, PTD_F_GROUP, 3 * PAGE);
+	uint64_t groups = ptd_r64(&dev, PTD_CNT_PR_GROUP);
+	int i, n = 0;
+
+	if (!ats_on())
+		skip("the kernel left ATS off");
+	check_eq(attach(&dev, pasid, a.hwpt), 0);
+	*s1_entry(&mem, a.root, DST, 1) = 0;
+	ptd_submit(&dev, 0, &d);
+	while (n < 3)
+		n += faults_read(f + n, 8 - n);
+	check_eq(n, 3);
+	for (i = 0; i < 3; i++) {
+		check_eq(f[i].cookie, f[0].cookie);
+		check_eq(f[i].grpid, f[0].grpid);
+		check_eq(!!(f[i].flags & IOMMU_PGFAULT_FLAGS_LAST_PAGE),
+			 i == 2);
+		s1_map(&mem, a.root, f[i].addr, guest_pages(&mem, 1), S1_RW);
+	}
+	fault_answer(f[0].cookie, IOMMUFD_PAGE_RESP_SUCCESS);
+	check_eq(ptd_wait(&dev, 0).status, PTD_ST_OK);
+	check_eq(ptd_r64(&dev, PTD_CNT_PR_GROUP), groups + 1);
+	check_eq(detach(&dev, pasid), 0);
+	close(fault_fd);
+}
+
+/* Detached while a request waits in the queue: the kernel answers it */
+static void test_fault_detach(void)
+{
+	struct iommu_hwpt_pgfault f;
+	struct space a = space_queue(0xa7);
+	const uint32_t pasid = 32;
+	struct ptd_desc d = demand(pasid, 0, PAGE);
+
+	if (!ats_on())
+		skip("the kernel left ATS off");
+	check_eq(attach(&dev, pasid, a.hwpt), 0);
+	*s1_entry(&mem, a.root, DST, 1) = 0;
+	ptd_submit(&dev, 0, &d);
+	check_eq(faults_read(&f, 1), 1);
+	check_eq(detach(&dev, pasid), 0);
+	check_eq(ptd_wait(&dev, 0).status, PTD_ST_WRITE_FAULT);
+	close(fault_fd);
+}
+
 /* Over all that went before */
 static void test_accounts(void)
 {
@@ -699,6 +844,10 @@ static void test_accounts(void)
 	     (unsigned long long)col, (unsigned long long)lost);
 	check(raised, "no fault was counted");
 	check_eq(rec + col + lost, raised);
+	check_eq(mon_count(IOMMU_MON_EV_PR_QUEUED, IMON_SEL_ANY,
+			   IMON_SEL_ANY),
+		 mon_count(IOMMU_MON_EV_PR_RECEIVED, IMON_SEL_ANY,
+			   IMON_SEL_ANY));
 	/* the kernel's queue never stood */
 	check_eq(mon_count(IOMMU_MON_EV_IQE, IMON_SEL_ANY, IMON_SEL_ANY), 0);
 	check_eq(mon_count(IOMMU_MON_EV_ITE, IMON_SEL_ANY, IMON_SEL_ANY), 0);
@@ -725,6 +874,9 @@ static const struct test tests[] = {
 	{ "ignore_piotlb", test_ignore_piotlb },
 	{ "ignore_pdtlb", test_ignore_pdtlb },
 	{ "ignore_pasid_cache", test_ignore_pasid_cache },
+	{ "fault_queue", test_fault_queue },
+	{ "fault_group", test_fault_group },
+	{ "fault_detach", test_fault_detach },
 	{ "accounts", test_accounts },
 };
 

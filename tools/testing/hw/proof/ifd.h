@@ -75,15 +75,20 @@ static inline void ifd_unmap(int fd, uint32_t ioas, uint64_t iova, size_t len)
 		die("IOMMU_IOAS_UNMAP: %s", strerror(errno));
 }
 
-/* @s1 NULL: on the IOAS @parent; else a stage 1 on the HWPT @parent */
-static inline uint32_t ifd_hwpt(int fd, struct ptd *d, uint32_t parent,
-				uint32_t flags, struct iommu_hwpt_vtd_s1 *s1)
+/*
+ * @s1 NULL: on the IOAS @parent; else a stage 1 on the HWPT @parent.  @fault
+ * counts with IOMMU_HWPT_FAULT_ID_VALID.
+ */
+static inline uint32_t ifd_hwpt_fault(int fd, struct ptd *d, uint32_t parent,
+				      uint32_t flags, uint32_t fault,
+				      struct iommu_hwpt_vtd_s1 *s1)
 {
 	struct iommu_hwpt_alloc cmd = {
 		.size = sizeof(cmd),
 		.flags = flags,
 		.dev_id = d->devid,
 		.pt_id = parent,
+		.fault_id = fault,
 	};
 
 	if (s1) {
@@ -94,6 +99,12 @@ static inline uint32_t ifd_hwpt(int fd, struct ptd *d, uint32_t parent,
 	if (ioctl(fd, IOMMU_HWPT_ALLOC, &cmd))
 		die("IOMMU_HWPT_ALLOC: %s", strerror(errno));
 	return cmd.out_hwpt_id;
+}
+
+static inline uint32_t ifd_hwpt(int fd, struct ptd *d, uint32_t parent,
+				uint32_t flags, struct iommu_hwpt_vtd_s1 *s1)
+{
+	return ifd_hwpt_fault(fd, d, parent, flags, 0, s1);
 }
 
 static inline uint32_t ifd_hwpt_nested(int fd, struct ptd *d, uint32_t parent,
