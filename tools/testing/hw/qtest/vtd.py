@@ -314,10 +314,10 @@ class Machine:
         out = []
         head = self.readl(VTD + PQH)
         for _ in range(n):
-            lo, hi = self.readq(self.prq + head), self.readq(self.prq + head + 8)
+            lo, hi, d2, d3 = (self.readq(self.prq + head + i)
+                              for i in range(0, 32, 8))
             same("type", lo & 0xff, 1)
-            same("words 2 and 3", self.readq(self.prq + head + 16) |
-                 self.readq(self.prq + head + 24), 0)
+            same("words 2 and 3", d2 | d3, 0)
             out.append({
                 "pasid": lo >> 32 & 0xfffff if lo >> 8 & 1 else None,
                 "sid": lo >> 16 & 0xffff, "exe": lo >> 52 & 1,
@@ -1592,7 +1592,8 @@ def page_response_stray(m):
     for d in (pgrp(5, 7), pgrp(None, 7), pgrp(5, 7, last=0),
               pgrp(5, 7, sid=0x1234)):
         m.inv(d)
-    same("responses", m.responses(), [(5, 7, 0, 1), (None, 7, 0, 1)])
+    same("responses", m.responses(),
+         [(5, 7, 0, 1), (None, 7, 0, 1), (5, 7, 0, 1)])
     same("PRI status", m.readw(m.pri_cap() + 6), PRI_PASID | PRI_UPRGI)
     m.writew(m.pri_cap() + 6, PRI_UPRGI)
     same("PRI status", m.readw(m.pri_cap() + 6), PRI_PASID)

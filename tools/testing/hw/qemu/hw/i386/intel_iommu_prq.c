@@ -219,7 +219,10 @@ bool vtd_prq_request(PCIBus *bus, void *opaque, int devfn,
     return true;
 }
 
-/* Page group response descriptor: spec 6.5.2.7 */
+/*
+ * Page group response descriptor: spec 6.5.2.7.  Bit 2 of the second word was
+ * LPIG in revision 3; software of that time sets it, and nobody looks.
+ */
 int vtd_prq_response(IntelIOMMUState *s, const uint64_t *d, bool ignore)
 {
     uint16_t sid = extract64(d[0], 16, 16);
@@ -233,8 +236,7 @@ int vtd_prq_response(IntelIOMMUState *s, const uint64_t *d, bool ignore)
     iommu_mon_count(IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PGRP), sid,
                     mon_pasid(pasid));
     iommu_mon_count(IOMMU_MON_EV_PR_ANSWERED(code), sid, mon_pasid(pasid));
-    /* Only the last request of a group has an answer. */
-    if (!ignore && (d[1] & (1ULL << 2))) {
+    if (!ignore) {
         prq_respond(s, sid, pasid, extract64(d[1], 3, 9), code);
     }
     return 0;
