@@ -36,7 +36,8 @@ help:
 	@echo '  make docs          the documents as HTML, in build/docs'
 	@echo '  make series        the patches as mails, in build/series'
 	@echo '  make series-check  they apply and are the tree that is tested'
-	@echo '                     (FULL=1 builds after each patch: hours)'
+	@echo '                     (BUILD=1 compiles after each patch, in minutes;'
+	@echo '                     FULL=1 all there is to compile: hours)'
 	@echo
 	@echo '  make prepare       sources below build/: fetched, patched, linked'
 	@echo '  make qemu          the QEMU with the test devices'
@@ -116,7 +117,7 @@ series: packages
 
 series-check: packages
 	@$(S)/host-packages build check
-	@FULL='$(FULL)' $(S)/series-check
+	@BUILD='$(BUILD)' FULL='$(FULL)' $(S)/series-check
 
 clean:
 	rm -rf build
