@@ -280,6 +280,14 @@ class Machine:
         same("source", f[0]["sid"], SID)
         return f[0]
 
+    def refused(self, reason, pasid, addr, write=False, flags=F_NO_ATS):
+        """One access that fails, and the one fault it leaves"""
+        if write:
+            same("status", self.fill(pasid, addr, 1, flags), WRITE_FAULT)
+        else:
+            same("status", self.crc(pasid, addr, flags), READ_FAULT)
+        return self.fault(reason, pasid, addr, int(not write))
+
     def count(self, event, pasid=ANY):
         self.writel(IMON + 0x20, event)
         self.writel(IMON + 0x24, ANY)
@@ -516,8 +524,7 @@ def second_stage_rid(m):
     m.enable()
     same("status", m.fill(None, 0x123010, 0xabcd), OK)
     same("memory", m.readq(data + 0x10), 0xabcd)
-    same("status", m.fill(None, 0x124000, 1), WRITE_FAULT)
-    m.fault(0x79, None, 0x124000, 0)
+    m.refused(0x79, None, 0x124000, True)
 
 
 @test()
@@ -530,8 +537,7 @@ def second_stage_pasid_three_levels(m):
     m.enable()
     same("status", m.fill(7, 0x123010, 0xabcd), OK)
     same("memory", m.readq(data + 0x10), 0xabcd)
-    same("status", m.crc(7, 1 << 39), READ_FAULT)
-    m.fault(0x83, 7, 1 << 39, 1)
+    m.refused(0x83, 7, 1 << 39)
 
 
 @test()
@@ -545,8 +551,7 @@ def first_stage_pasid(m):
     same("status", m.fill(0xfffff, va, 0xabcd), OK)
     same("memory", m.readq(data), 0xabcd)
     same("A and D", m.readq(slot) & (A | D), A | D)
-    same("status", m.crc(0xfffff, va + K4), READ_FAULT)
-    m.fault(0x71, 0xfffff, va + K4, 1)
+    m.refused(0x71, 0xfffff, va + K4)
 
 
 @test()
@@ -565,8 +570,7 @@ def nested_rid(m):
     n = Nest(m, pasid=0)
     m.enable()
     m.sees(None, n.va, 0x1111)
-    same("status", m.crc(None, n.va + K4), READ_FAULT)
-    m.fault(0x71, None, n.va + K4, 1)
+    m.refused(0x71, None, n.va + K4)
 
 
 @test()
@@ -585,8 +589,7 @@ def pass_through(m):
     m.enable()
     same("status", m.fill(1, data, 0xabcd), OK)
     same("memory", m.readq(data), 0xabcd)
-    same("status", m.fill(1, 1 << 48, 1), WRITE_FAULT)
-    m.fault(0x83, 1, 1 << 48, 0)
+    m.refused(0x83, 1, 1 << 48, True)
 
 
 @test()
@@ -635,8 +638,7 @@ def nested_page_sizes(m):
                     m.sees(3, va + i * 0x1000000000 + j * G1 + base + off +
                            0x18, 0x1000 + off)
     # 4K pages of stage 2 around a large one of stage 1 are not all there
-    same("status", m.crc(3, va + base + 2 * K4), READ_FAULT)
-    m.fault(0x79, 3, va + base + 2 * K4, 1)
+    m.refused(0x79, 3, va + base + 2 * K4)
 
 
 @test()
@@ -699,11 +701,9 @@ def supervisor_pages(m):
     n = Nest(m, val2=SRE)
     m.writeq(n.slot, m.readq(n.slot) & ~US)
     m.enable()
-    same("status", m.crc(5, n.va), READ_FAULT)
-    m.fault(0x81, 5, n.va, 1)
+    m.refused(0x81, 5, n.va)
     same("status", m.crc(5, n.va, F_NO_ATS | F_PRIV), OK)
-    same("status", m.crc(5, n.va), READ_FAULT)
-    m.fault(0x81, 5, n.va, 1)
+    m.refused(0x81, 5, n.va)
 
 
 @test()
@@ -716,12 +716,10 @@ def permissions_of_upper_tables(m):
                                                        F_EXEC)):
         m.writeq(top, bits)
         m.inv(piotlb(9, 5))
-        same("status", m.crc(5, n.va, F_NO_ATS | flags), READ_FAULT)
-        m.fault(reason, 5, n.va, 1)
+        m.refused(reason, 5, n.va, flags=F_NO_ATS | flags)
     m.writeq(top, good & ~RW)
     m.inv(piotlb(9, 5))
-    same("status", m.fill(5, n.va, 1), WRITE_FAULT)
-    m.fault(0x85, 5, n.va, 0)
+    m.refused(0x85, 5, n.va, True)
     same("D", m.readq(n.slot) & D, 0)
     m.writeq(top, good)
     gpa = n.data + GPA_OFF
@@ -731,7 +729,7 @@ def permissions_of_upper_tables(m):
     m.inv(iotlb_dom(9))
     # No write permission at all below: not even an A bit can be set.
     m.writeq(slot, good & ~W)
-    table_fault(m, n, 0x77)
+    m.refused(0x77, 5, n.va)
     m.writeq(slot, good)
     m.sees(5, n.va, 0x1111)
 
@@ -740,8 +738,8 @@ def permissions_of_upper_tables(m):
 def supervisor_requests_off(m):
     n = Nest(m)
     m.enable()
-    same("status", m.crc(5, n.va, F_NO_ATS | F_PRIV), READ_FAULT)
-    same("PRIV", m.fault(0x5d, 5, n.va, 1)["priv"], 1)
+    f = m.refused(0x5d, 5, n.va, flags=F_NO_ATS | F_PRIV)
+    same("PRIV", f["priv"], 1)
 
 
 @test()
@@ -749,13 +747,11 @@ def write_protect(m):
     n = Nest(m, val2=SRE)
     m.writeq(n.slot, m.readq(n.slot) & ~RW)
     m.enable()
-    same("status", m.fill(5, n.va, 1), WRITE_FAULT)
-    m.fault(0x85, 5, n.va, 0)
+    m.refused(0x85, 5, n.va, True)
     same("status", m.fill(5, n.va, 1, F_NO_ATS | F_PRIV), OK)
     m.pe(5, NEST, 9, ss=n.ss, fs=n.fs + GPA_OFF, val2=SRE | WPE)
     m.inv(pc(9, 5), iotlb_dom(9))
-    same("status", m.fill(5, n.va, 1, F_NO_ATS | F_PRIV), WRITE_FAULT)
-    m.fault(0x85, 5, n.va, 0)
+    m.refused(0x85, 5, n.va, True, F_NO_ATS | F_PRIV)
 
 
 @test()
@@ -764,32 +760,26 @@ def execute(m):
     m.writeq(n.slot, m.readq(n.slot) | XD)
     m.enable()
     same("status", m.crc(5, n.va), OK)
-    same("status", m.crc(5, n.va, F_NO_ATS | F_EXEC), READ_FAULT)
-    same("EXE", m.fault(0x82, 5, n.va, 1)["exe"], 1)
+    f = m.refused(0x82, 5, n.va, flags=F_NO_ATS | F_EXEC)
+    same("EXE", f["exe"], 1)
     m.pe(5, NEST, 9, ss=n.ss, fs=n.fs + GPA_OFF, val2=ERE)
     m.inv(pc(9, 5), iotlb_dom(9))
     same("status", m.crc(5, n.va, F_NO_ATS | F_EXEC), OK)
     m.pe(5, NEST, 9, ss=n.ss, fs=n.fs + GPA_OFF)
     m.inv(pc(9, 5), iotlb_dom(9))
-    same("status", m.crc(5, n.va, F_NO_ATS | F_EXEC), READ_FAULT)
-    m.fault(0x5c, 5, n.va, 1)
+    m.refused(0x5c, 5, n.va, flags=F_NO_ATS | F_EXEC)
 
 
 # Faults, one for each condition: spec 7.1.3
-
-def table_fault(m, n, reason, pasid=5):
-    same("status", m.crc(pasid, n.va), READ_FAULT)
-    m.fault(reason, pasid, n.va, 1)
-
 
 @test()
 def fault_root(m):
     n = Nest(m)
     m.writeq(m.root, 0)
     m.enable()
-    table_fault(m, n, 0x39)
+    m.refused(0x39, 5, n.va)
     m.writeq(m.root, m.ctx | 3)
-    table_fault(m, n, 0x3a)
+    m.refused(0x3a, 5, n.va)
     m.writeq(m.root, m.ctx | 1)
     m.sees(5, n.va, 0x1111)
 
@@ -799,11 +789,11 @@ def fault_context(m):
     n = Nest(m)
     m.context(lo=0)
     m.enable()
-    table_fault(m, n, 0x41)
+    m.refused(0x41, 5, n.va)
     m.context(lo=1 | 1 << 3 | 1 << 5)
-    table_fault(m, n, 0x42)
+    m.refused(0x42, 5, n.va)
     m.context(lo=1)
-    table_fault(m, n, 0x45)
+    m.refused(0x45, 5, n.va)
     m.context()
     m.inv(cc_dev())
     m.sees(5, n.va, 0x1111)
@@ -814,10 +804,10 @@ def fault_pasid_too_large(m):
     n = Nest(m, pasid=0x2000)
     m.context(pdts=0)
     m.enable()
-    table_fault(m, n, 0x46, 0x2000)
+    m.refused(0x46, 0x2000, n.va)
     m.context(pdts=0, hi=0x2000)
     m.inv(cc_dev())
-    table_fault(m, n, 0x48, None)
+    m.refused(0x48, None, n.va)
     m.context(pdts=1)
     m.inv(cc_dev())
     m.sees(0x2000, n.va, 0x1111)
@@ -830,27 +820,27 @@ def fault_pasid_tables(m):
     a = m.pe_addr(5)
     m.enable()
     m.writeq(m.dir, 0)
-    table_fault(m, n, 0x51)
+    m.refused(0x51, 5, n.va)
     m.writeq(m.dir, good | 4)
-    table_fault(m, n, 0x52)
+    m.refused(0x52, 5, n.va)
     m.writeq(m.dir, 0xfff00000 | 1)
-    table_fault(m, n, 0x58)
+    m.refused(0x58, 5, n.va)
     m.writeq(m.dir, good)
     val = m.readq(a)
     m.writeq(a, 0)
-    table_fault(m, n, 0x59)
+    m.refused(0x59, 5, n.va)
     m.writeq(a, val & ~1)
-    table_fault(m, n, 0x59)
+    m.refused(0x59, 5, n.va)
     m.writeq(a, val | 1 << 5)
-    table_fault(m, n, 0x5a)
+    m.refused(0x5a, 5, n.va)
     m.writeq(a, val)
     m.writeq(a + 24, 1)
-    table_fault(m, n, 0x5a)
+    m.refused(0x5a, 5, n.va)
     m.writeq(a + 24, 0)
     m.writeq(a, val & ~(7 << 6))
-    table_fault(m, n, 0x5b)
+    m.refused(0x5b, 5, n.va)
     m.writeq(a, val & ~(7 << 2))
-    table_fault(m, n, 0x5b)
+    m.refused(0x5b, 5, n.va)
     m.writeq(a, val)
     m.sees(5, n.va, 0x1111)
 
@@ -860,7 +850,7 @@ def fault_domain_id(m):
     same("CAP.ND", m.readq(VTD + 8) & 7, 2)
     n = Nest(m, did=0x100)
     m.enable()
-    table_fault(m, n, 0x5a)
+    m.refused(0x5a, 5, n.va)
     m.pe(5, NEST, 0xff, ss=n.ss, fs=n.fs + GPA_OFF)
     m.sees(5, n.va, 0x1111)
 
@@ -873,24 +863,18 @@ def fault_first_stage(m):
     m.context()
     m.pe(5, FS, 1, fs=fs)
     m.enable()
-
-    class T:
-        pass
-    n = T()
-    n.va = va
     m.writeq(slot, 0)
-    table_fault(m, n, 0x71)
+    m.refused(0x71, 5, va)
     m.writeq(slot, data | P | RW | US | 1 << 50)
-    table_fault(m, n, 0x72)
+    m.refused(0x72, 5, va)
     m.writeq(slot, data | P | RW | US)
     m.writeq(fs, 0xfff00000 | P | RW | US)
     m.inv(piotlb(1, 5))
-    table_fault(m, n, 0x70)
+    m.refused(0x70, 5, va)
     m.pe(5, FS, 1, fs=0xfff00000)
     m.inv(pc(1, 5), piotlb(1, 5))
-    table_fault(m, n, 0x73)
-    n.va = 1 << 47
-    table_fault(m, n, 0x80)
+    m.refused(0x73, 5, va)
+    m.refused(0x80, 5, 1 << 47)
 
 
 @test()
@@ -900,32 +884,31 @@ def fault_nested(m):
     table = n.slots[n.fs]
     good = m.readq(table)
     m.writeq(table, 0)
-    table_fault(m, n, 0x75)
+    m.refused(0x75, 5, n.va)
     m.writeq(table, good & ~(R | W) | W)
-    table_fault(m, n, 0x75)
+    m.refused(0x75, 5, n.va)
     m.writeq(table, good)
     leaf = [k for k in n.slots if k == n.slot & ~0xfff][0]
     good = m.readq(n.slots[leaf])
     m.inv(iotlb_dom(9))
     m.writeq(n.slots[leaf], 0)
-    table_fault(m, n, 0x76)
+    m.refused(0x76, 5, n.va)
     m.writeq(n.slots[leaf], good & ~W)
-    table_fault(m, n, 0x77)
+    m.refused(0x77, 5, n.va)
     m.writeq(n.slots[leaf], good)
     m.inv(iotlb_dom(9))
     good = m.readq(n.slots[n.data])
     m.writeq(n.slots[n.data], 0)
-    table_fault(m, n, 0x79)
+    m.refused(0x79, 5, n.va)
     m.writeq(n.slots[n.data], good & ~R)
-    table_fault(m, n, 0x86)
+    m.refused(0x86, 5, n.va)
     m.writeq(n.slots[n.data], good & ~W)
     m.inv(iotlb_dom(9))
-    same("status", m.fill(5, n.va, 1), WRITE_FAULT)
-    m.fault(0x85, 5, n.va, 0)
+    m.refused(0x85, 5, n.va, True)
     same("D", m.readq(n.slot) & D, 0)
     m.writeq(n.slots[n.data], good | 1 << 11)
     m.inv(iotlb_dom(9))
-    table_fault(m, n, 0x7a)
+    m.refused(0x7a, 5, n.va)
     m.writeq(n.slots[n.data], good)
     m.sees(5, n.va, 0x1111)
 
@@ -936,12 +919,12 @@ def fault_nested_address(m):
     fsp = n.fs + GPA_OFF
     m.pe(5, NEST, 9, ss=n.ss, fs=1 << 48)
     m.enable()
-    table_fault(m, n, 0x74)
+    m.refused(0x74, 5, n.va)
     m.pe(5, NEST, 9, ss=n.ss, fs=fsp)
     m.inv(pc(9, 5), iotlb_dom(9))
     good = m.readq(n.slot)
     m.writeq(n.slot, good | 1 << 49)
-    table_fault(m, n, 0x84)
+    m.refused(0x84, 5, n.va)
     m.writeq(n.slot, good)
     m.sees(5, n.va, 0x1111)
 
@@ -954,10 +937,8 @@ def fault_second_stage_access(m):
     m.pe(0, SS, 1, ss=ss)
     m.pe(1, SS, 2, ss=0xfff00000)
     m.enable()
-    same("status", m.crc(None, 0), READ_FAULT)
-    m.fault(0x78, None, 0, 1)
-    same("status", m.crc(1, 0), READ_FAULT)
-    m.fault(0x7b, 1, 0, 1)
+    m.refused(0x78, None, 0)
+    m.refused(0x7b, 1, 0)
 
 
 @test()
@@ -968,10 +949,8 @@ def interrupt_range(m):
     m.pe(6, PT, 3)
     m.pe(0, PT, 3)
     m.enable()
-    same("status", m.fill(5, n.va, 1), WRITE_FAULT)
-    m.fault(0x87, 5, n.va, 0)
-    same("status", m.fill(6, 0xfee00000, 1), WRITE_FAULT)
-    m.fault(0x87, 6, 0xfee00000, 0)
+    m.refused(0x87, 5, n.va, True)
+    m.refused(0x87, 6, 0xfee00000, True)
     # A request without PASID is an interrupt, not DMA.
     m.op(2, None, F_NO_ATS, dst=0xfee00000, imm=0, length=4)
     same("faults", m.faults(), [])
@@ -1042,17 +1021,17 @@ def fault_unreadable(m):
     m.enable()
     good = m.readq(m.root)
     m.writeq(m.root, 0xfff00000 | 1)
-    table_fault(m, n, 0x40)
+    m.refused(0x40, 5, n.va)
     m.writeq(m.root, good)
     m.writeq(m.ctx + SID * 32, 0xfff00000 | 0xd | 7 << 9)
-    table_fault(m, n, 0x50)
+    m.refused(0x50, 5, n.va)
     m.context()
     m.inv(cc_dev())
     m.sees(5, n.va, 0x1111)
     m.writeq(VTD + RTADDR, 0xfff00000 | 1 << 10)
     m.writel(VTD + GCMD, SRTP | QIE | TE)
     m.inv(cc_dev())
-    table_fault(m, n, 0x38)
+    m.refused(0x38, 5, n.va)
 
 
 @test()
@@ -1251,23 +1230,18 @@ def stale_pasid_entry(m):
 
 
 @test()
-def stale_pasid_entry_domain(m):
+def stale_pasid_entry_wider(m):
+    """Of the domain, and global"""
     n = Nest(m)
+    good = m.readq(m.pe_addr(5))
     m.enable()
-    stale(m, n)
-    m.writeq(m.pe_addr(5), 0)
-    m.inv((PC | 9 << 16,))
-    stale(m, n, READ_FAULT)
-
-
-@test()
-def stale_pasid_entry_global(m):
-    n = Nest(m)
-    m.enable()
-    stale(m, n)
-    m.writeq(m.pe_addr(5), 0)
-    m.inv((PC | 3 << 4,))
-    stale(m, n, READ_FAULT)
+    for d in ((PC | 9 << 16,), (PC | 3 << 4,)):
+        m.writeq(m.pe_addr(5), good)
+        stale(m, n)
+        m.writeq(m.pe_addr(5), 0)
+        stale(m, n)
+        m.inv(d)
+        stale(m, n, READ_FAULT)
 
 
 @test()
@@ -1450,8 +1424,8 @@ def ats_needs_dte(m):
     m.context(lo=1 | 1 << 3)
     m.ats()
     m.enable()
-    same("status", m.crc(5, n.va, 0), READ_FAULT)
-    same("AT", m.fault(0x44, 5, n.va, 1)["at"], 1)
+    f = m.refused(0x44, 5, n.va, flags=0)
+    same("AT", f["at"], 1)
     m.context()
     m.inv(cc_dev())
     same("status", m.crc(5, n.va, 0), OK)
@@ -1955,8 +1929,7 @@ def no_page_requests(m):
     same("PRS", m.readq(VTD + 0x10) >> 29 & 1, 0)
     m.context(lo=1 | 8 | 16)
     m.enable()
-    same("status", m.crc(5, 0), READ_FAULT)
-    m.fault(0x42, 5, 0, 1)
+    m.refused(0x42, 5, 0)
     m.writeq(VTD + PQA, 0x1000)
     m.send(5, 0, PR_READ | PR_LAST)
     same("received", m.count(EV_RECEIVED), 0)
@@ -2124,10 +2097,8 @@ def legacy_mode(m):
     m.enable(scalable=False)
     same("status", m.fill(None, 0x123000, 0x55), OK)
     same("memory", m.readq(data), 0x55)
-    same("status", m.fill(None, 0x124000, 0x55), WRITE_FAULT)
-    m.fault(5, None, 0x124000, 0)
-    same("status", m.crc(1, 0x123000), READ_FAULT)
-    m.fault(0x31, 1, 0x123000, 1)
+    m.refused(5, None, 0x124000, True)
+    m.refused(0x31, 1, 0x123000)
 
 
 @test()
