@@ -1303,6 +1303,51 @@ static int test_nobody(struct client *c)
 	return client_balanced(c) ? 0 : -EIO;
 }
 
+/* What the unmodified kernel gets wrong; told, and not held against it */
+static int test_known_defects(struct client *c)
+{
+	struct iopf_group *group;
+	struct client_space s[2];
+	int i, early = 0;
+
+	for (i = 0; i < 2; i++)
+		if (client_space(c, &s[i], client_fault_domain(c), 1 + i, 3))
+			return -EIO;
+
+	/* nobody listens to 77: only the last of its group has an answer */
+	client_send(c, PTD_PASID_VALID | 77, IOVA, PTD_PR_READ, 6, 3);
+	client_send(c, PTD_PASID_VALID | 77, IOVA_N(3),
+		    PTD_PR_READ | PTD_PR_LAST, 6, 1);
+	client_send(c, PTD_PASID_VALID | 78, IOVA, PTD_PR_READ | PTD_PR_LAST,
+		    7, 1);
+	for (;;) {
+		u64 r = client_response(c);
+
+		if (!is_true(c, r))
+			return -EIO;
+		if (PTD_RESP_PRGI(r) == 7)
+			break;
+		early++;
+	}
+	if (early != 1)
+		seq_printf(c->m, "# defect: %d answers to one group\n", early);
+
+	/* the first pages of a group, and the end of another PASID's */
+	client_send(c, PTD_PASID_VALID | 1, IOVA_N(8), PTD_PR_READ, 9, 2);
+	client_send(c, PTD_PASID_VALID | 2, IOVA_N(20),
+		    PTD_PR_READ | PTD_PR_LAST, 9, 1);
+	group = client_wait_group(c);
+	if (!is_true(c, group))
+		return -EIO;
+	i = list_count_nodes(&group->faults);
+	if (i != 1)
+		seq_printf(c->m, "# defect: %d pages of another PASID joined\n",
+			   i - 1);
+	client_answer(group, IOMMU_PAGE_RESP_INVALID);
+	return client_told(c, PTD_PASID_VALID | 2, 9,
+			   IOMMU_PAGE_RESP_INVALID) ? 0 : -EIO;
+}
+
 /*
  * A full queue: hardware answers what it drops, the kernel clears the
  * condition, and requests are taken again.
@@ -1492,6 +1537,7 @@ static const struct {
 	{ "partial_group", test_partial_group },
 	{ "reused_index", test_reused_index },
 	{ "nobody", test_nobody },
+	{ "known_defects", test_known_defects },
 	{ "overflow", test_overflow },
 	{ "detach_in_flight", test_detach_in_flight },
 	{ "demand_flr", test_demand_flr },

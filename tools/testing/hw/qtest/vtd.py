@@ -1882,8 +1882,10 @@ def page_request_drain(m):
         same("received", m.count(EV_RECEIVED), 2 * i)
         if descs:
             m.inv(*descs)
-        m.writel(IMON + 0x60, 0)
+        else:
+            m.writel(IMON + 0x60, 0)
         same("received", m.count(EV_RECEIVED), 2 * i + 2)
+        m.writel(IMON + 0x60, 0)
         m.requests(2)
     # An invalidation of another function brings nothing.
     m.writel(IMON + 0x60, 1)
