@@ -51,6 +51,15 @@
 #define IMON_PRQ_HOLD		0x060	/* rw, 32 */
 /* As many pending page requests fill the queue; 0: as it was programmed */
 #define IMON_PRQ_DEPTH		0x064	/* rw, 32 */
+/*
+ * What VT-d's virtual commands do: as they should, end with a status that is
+ * none of theirs, find no PASID, or stay in progress until it is not BUSY
+ */
+#define IMON_VCMD		0x068	/* rw, 32 */
+#define IMON_VCMD_OK		0
+#define IMON_VCMD_FAIL		1
+#define IMON_VCMD_NO_PASID	2
+#define IMON_VCMD_BUSY		3
 
 /* Events.  0x000 + T: VT-d invalidation descriptor of type T executed */
 #define IOMMU_MON_EV_VTD(t)	(0x000 + (t))
@@ -86,6 +95,11 @@
 /* Answers of this code (0 ... 15) by software, and by the IOMMU itself */
 #define IOMMU_MON_EV_PR_ANSWERED(c) (0x240 + (c))
 #define IOMMU_MON_EV_PR_AUTO(c)	(0x250 + (c))
+
+/* Virtual commands that succeeded, and what was freed and not allocated */
+#define IOMMU_MON_EV_VCMD_ALLOC	0x260
+#define IOMMU_MON_EV_VCMD_FREE	0x261
+#define IOMMU_MON_EV_VCMD_BAD_FREE 0x262
 
 #define IOMMU_MON_MODE_STRICT	(1ull << 0)
 #define IOMMU_MON_MODE_NESTING	(1ull << 1)

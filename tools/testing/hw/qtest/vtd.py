@@ -2082,6 +2082,75 @@ def async_queue(m):
     same("head", m.readl(VTD + IQH), ((m.tail - 2) % 128) << 5)
 
 
+# Virtual commands: spec 11.4.45 to 11.4.49
+
+VCMD, VCRSP, VCCAP = 0xe00, 0xe10, 0xe30
+V_ALLOC, V_FREE, V_IP, V_UNDEFINED, V_NONE = 1, 2, 1, 1, 16
+EV_V_ALLOC, EV_V_FREE, EV_V_BAD = 0x260, 0x261, 0x262
+KNOB_VCMD = 0x68
+VCMD_PROPS = ",x-vcmd=on,x-vcmd-min=0x4321,x-vcmd-max=0x4323"
+
+
+def vcmd(m, cmd, operand=0):
+    """Status code and result"""
+    m.writeq(VTD + VCMD, cmd | operand << 16)
+    rsp = m.readq(VTD + VCRSP)
+    same("IP", rsp & V_IP, 0)
+    same("reserved", rsp & 0xff00, 0)
+    return rsp >> 1 & 0x7f, rsp >> 16
+
+
+@test(VCMD_PROPS)
+def vcmd_alloc_free(m):
+    same("VCS", m.readq(VTD + 0x10) >> 44 & 1, 1)
+    same("VCCAP", m.readq(VTD + VCCAP), 1)
+    for i in range(3):
+        same("alloc", vcmd(m, V_ALLOC), (0, 0x4321 + i))
+    same("none left", vcmd(m, V_ALLOC), (V_NONE, 0))
+    same("free", vcmd(m, V_FREE, 0x4322), (0, 0))
+    same("second free", vcmd(m, V_FREE, 0x4322), (V_NONE, 0))
+    same("never allocated", vcmd(m, V_FREE, 0x99), (V_NONE, 0))
+    same("beyond 20 bits", vcmd(m, V_FREE, 0x104321), (V_NONE, 0))
+    same("alloc", vcmd(m, V_ALLOC), (0, 0x4322))
+    same("unknown", vcmd(m, 0x77), (V_UNDEFINED, 0))
+    same("allocs", m.count(EV_V_ALLOC), 4)
+    same("allocs of one", m.count(EV_V_ALLOC, 0x4322), 2)
+    same("frees", m.count(EV_V_FREE), 1)
+    same("bad frees", m.count(EV_V_BAD), 3)
+    # In two halves: the lower one is the command
+    m.writel(VTD + VCMD + 4, 0x4321 >> 16)
+    m.writel(VTD + VCMD, V_FREE | (0x4321 & 0xffff) << 16)
+    same("free by halves", m.count(EV_V_FREE, 0x4321), 1)
+
+
+@test(VCMD_PROPS)
+def vcmd_knobs(m):
+    m.writel(IMON + KNOB_VCMD, 1)
+    same("fails", vcmd(m, V_ALLOC), (V_UNDEFINED, 0))
+    m.writel(IMON + KNOB_VCMD, 2)
+    same("no PASID", vcmd(m, V_ALLOC), (V_NONE, 0))
+    m.writel(IMON + KNOB_VCMD, 3)
+    m.writeq(VTD + VCMD, V_ALLOC)
+    same("in progress", m.readq(VTD + VCRSP), V_IP)
+    # One at a time: the second is lost
+    m.writeq(VTD + VCMD, V_FREE | 0x4321 << 16)
+    same("in progress", m.readq(VTD + VCRSP), V_IP)
+    same("allocs", m.count(EV_V_ALLOC), 0)
+    m.writel(IMON + KNOB_VCMD, 0)
+    same("result", m.readq(VTD + VCRSP), 0x4321 << 16)
+    same("allocs", m.count(EV_V_ALLOC), 1)
+    same("frees", m.count(EV_V_FREE), 0)
+
+
+@test()
+def vcmd_off(m):
+    same("VCS", m.readq(VTD + 0x10) >> 44 & 1, 0)
+    same("VCCAP", m.readq(VTD + VCCAP), 0)
+    m.writeq(VTD + VCMD, V_ALLOC)
+    same("VCRSP", m.readq(VTD + VCRSP), 0)
+    same("allocs", m.count(EV_V_ALLOC), 0)
+
+
 # The hook
 
 @test()

@@ -55,6 +55,11 @@ bool iommu_mon_fault_idle(void)
     return true;
 }
 
+uint32_t iommu_mon_vcmd(void)
+{
+    return 0;
+}
+
 void iommu_mon_add_release_cb(void (*cb)(void *opaque), void *opaque)
 {
 }

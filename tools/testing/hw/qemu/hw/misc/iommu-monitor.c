@@ -61,6 +61,7 @@ struct IOMMUMonState {
     uint32_t dma_hold;
     uint32_t prq_hold;
     uint32_t prq_depth;
+    uint32_t vcmd;
     uint32_t unplugged;
 };
 
@@ -143,6 +144,11 @@ bool iommu_mon_prq_held(void)
 uint32_t iommu_mon_prq_depth(void)
 {
     return the_monitor ? the_monitor->prq_depth : 0;
+}
+
+uint32_t iommu_mon_vcmd(void)
+{
+    return the_monitor ? the_monitor->vcmd : IMON_VCMD_OK;
 }
 
 void iommu_mon_add_release_cb(void (*cb)(void *opaque), void *opaque)
@@ -293,6 +299,8 @@ static uint64_t imon_read64(IOMMUMonState *s, hwaddr reg)
         return s->dma_hold | (uint64_t)s->unplugged << 32;
     case IMON_PRQ_HOLD:
         return s->prq_hold | (uint64_t)s->prq_depth << 32;
+    case IMON_VCMD:
+        return s->vcmd;
     default:
         return 0;
     }
@@ -347,6 +355,10 @@ static void imon_write32(IOMMUMonState *s, hwaddr addr, uint32_t val)
     case IMON_PRQ_DEPTH:
         s->prq_depth = val;
         break;
+    case IMON_VCMD:
+        s->vcmd = val;
+        imon_release();
+        break;
     case IMON_UNPLUG:
         s->unplugged = imon_unplug(s, val);
         break;
@@ -385,6 +397,7 @@ static void imon_reset(DeviceState *dev)
     s->inv_timeout = 0;
     s->unplugged = 0;
     s->prq_depth = 0;
+    s->vcmd = IMON_VCMD_OK;
     imon_set_hold(&s->dma_hold, false);
     imon_set_hold(&s->prq_hold, false);
 }

@@ -26,6 +26,8 @@ bool iommu_mon_dma_held(void);
 bool iommu_mon_prq_held(void);
 /* As many pending page requests fill the queue; 0: as it was programmed. */
 uint32_t iommu_mon_prq_depth(void);
+/* What a virtual command is to do, IMON_VCMD_*. */
+uint32_t iommu_mon_vcmd(void);
 /*
  * The model tells how many faults it could record now, and whether none is
  * pending; devices that pace themselves by that ask.
