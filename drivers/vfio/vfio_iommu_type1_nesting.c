@@ -29,7 +29,7 @@
  * container->group_lock
  *   type1's iommu->lock
  *     vfio_nesting.lock
- *       the iommu group's mutex, mmap_lock
+ *       the iommu group's mutex, mmap_lock, those of iommu-pasid.c
  *
  * container->group_lock keeps groups from coming and going and bindings in
  * place: held for write by attach, detach, release and BIND, for read by the
@@ -38,7 +38,8 @@
  * this.  User memory that faults slowly in one of these ioctls holds up
  * changes of this container, and nothing of others.
  *
- * vfio_nesting.lock orders PASID_REQUEST against the others.  iommu->lock,
+ * vfio_nesting.lock orders PASID_REQUEST against the others: who frees or binds a
+ * PASID at the same time finds it allocated or not.  iommu->lock,
  * which MAP_DMA holds while it pins memory, is not taken by any ioctl here.
  */
 
@@ -77,35 +78,20 @@ module_param(max_bindings, uint, 0644);
 MODULE_PARM_DESC(max_bindings,
 		 "Bindings (device, PASID) a container may have (1024).");
 
-/*
- * The numbers are the host's: 2^20, shared with SVA.  1000 for each container
- * leaves some for a thousand containers.
- */
-static unsigned int pasid_quota __read_mostly = 1000;
-module_param(pasid_quota, uint, 0644);
-MODULE_PARM_DESC(pasid_quota,
-		 "PASIDs unique on the host that a container may hold (1000).");
-
-#define VFIO_NESTING_MAX_PASID		((1U << 20) - 1)
 #define VFIO_NESTING_MAX_ENTRIES	65536
-
-/* A PASID of vfio_nesting.pasids that is freed, but still bound */
-#define VFIO_NESTING_PENDING		XA_MARK_0
 
 /**
  * struct vfio_nesting - The nesting part of one container
  * @lock: taken by all that changes something here
  * @groups: of struct vfio_nesting_group; changes with container->group_lock
  *	    held for write and @lock, so that either is enough to walk it
- * @pasids: the PASIDs from VFIO_IOMMU_PASID_REQUEST
- * @nr_pasids: how many @pasids holds
+ * @pasids: the owner of the PASIDs from VFIO_IOMMU_PASID_REQUEST
  * @nr_bindings: bindings of all groups
  */
 struct vfio_nesting {
 	struct mutex		lock;		/* all below */
 	struct list_head	groups;
-	struct xarray		pasids;
-	u32			nr_pasids;
+	struct iommu_pasid_set	*pasids;
 	u32			nr_bindings;
 };
 
@@ -146,10 +132,13 @@ struct vfio_nesting_group {
  * struct vfio_nesting_binding - One stage-1 table, attached
  * @handle: how the core finds the owner of a fault
  * @domain: the nested domain, ours
+ * @pasid: a reference of the PASID if it is one of vfio_nesting.pasids, until
+ *	   the hardware has let go; else NULL
  */
 struct vfio_nesting_binding {
 	struct iommu_attach_handle	handle;
 	struct iommu_domain		*domain;
+	struct iommu_pasid		*pasid;
 };
 
 /*
@@ -170,7 +159,7 @@ vfio_nesting_check_pasids(const struct vfio_iommu_type1_pasid_request *req)
 	    req->flags != VFIO_PASID_REQUEST_FREE)
 		return -EINVAL;
 	if (!req->min || req->min > req->max ||
-	    req->max > VFIO_NESTING_MAX_PASID)
+	    req->max > IOMMU_PASID_LAST)
 		return -EINVAL;
 	return 0;
 }
@@ -294,17 +283,6 @@ vfio_nesting_group_by_fd(struct vfio_nesting *nest, int fd)
 	return found;
 }
 
-static bool vfio_nesting_is_bound(struct vfio_nesting *nest, u32 pasid)
-{
-	struct vfio_nesting_group *group;
-
-	list_for_each_entry(group, &nest->groups, next) {
-		if (xa_load(&group->bindings, pasid))
-			return true;
-	}
-	return false;
-}
-
 static bool vfio_nesting_has_pasids(struct vfio_nesting *nest)
 {
 	struct vfio_nesting_group *group;
@@ -319,61 +297,38 @@ static bool vfio_nesting_has_pasids(struct vfio_nesting *nest)
 /*
  * PASIDs of the container
  */
-static void vfio_nesting_pasid_put(struct vfio_nesting *nest, u32 pasid)
-{
-	lockdep_assert_held(&nest->lock);
 
-	xa_erase(&nest->pasids, pasid);
-	iommu_pasid_free(pasid);
-	nest->nr_pasids--;
-}
-
-/* Give back @pasid if it was freed and its last binding is gone. */
-static void vfio_nesting_pasid_reclaim(struct vfio_nesting *nest, u32 pasid)
+/*
+ * The reference that a binding of @pasid holds.  Any number may be bound, so
+ * that it is not of this container is no error.
+ */
+static struct iommu_pasid *vfio_nesting_pasid_get(struct vfio_nesting *nest,
+						  u32 pasid)
 {
-	if (xa_get_mark(&nest->pasids, pasid, VFIO_NESTING_PENDING) &&
-	    !vfio_nesting_is_bound(nest, pasid))
-		vfio_nesting_pasid_put(nest, pasid);
+	struct iommu_pasid *entry = iommu_pasid_get(nest->pasids, pasid);
+
+	return entry == ERR_PTR(-ENOENT) ? NULL : entry;
 }
 
 static int vfio_nesting_pasid_alloc(struct vfio_nesting *nest, u32 min, u32 max)
 {
-	int pasid, ret;
+	struct vfio_nesting_binding *binding;
+	struct vfio_nesting_group *group;
+	int pasid;
 
 	lockdep_assert_held(&nest->lock);
 
-	if (nest->nr_pasids >= READ_ONCE(pasid_quota))
-		return -EDQUOT;
-
-	pasid = iommu_pasid_alloc_range(min, max);
+	pasid = iommu_pasid_alloc(nest->pasids, min, max, NULL);
 	if (pasid < 0)
 		return pasid;
 
-	ret = xa_insert(&nest->pasids, pasid, xa_mk_value(pasid),
-			GFP_KERNEL_ACCOUNT);
-	if (ret) {
-		iommu_pasid_free(pasid);
-		return ret;
+	/* It may be bound already, as a number that was nobody's. */
+	list_for_each_entry(group, &nest->groups, next) {
+		binding = xa_load(&group->bindings, pasid);
+		if (binding && !binding->pasid)
+			binding->pasid = vfio_nesting_pasid_get(nest, pasid);
 	}
-	nest->nr_pasids++;
 	return pasid;
-}
-
-static void vfio_nesting_pasid_free(struct vfio_nesting *nest, u32 min, u32 max)
-{
-	unsigned long pasid;
-	void *entry;
-
-	lockdep_assert_held(&nest->lock);
-
-	xa_for_each_range(&nest->pasids, pasid, entry, min, max) {
-		if (vfio_nesting_is_bound(nest, pasid))
-			xa_set_mark(&nest->pasids, pasid,
-				    VFIO_NESTING_PENDING);
-		else
-			vfio_nesting_pasid_put(nest, pasid);
-		cond_resched();
-	}
 }
 
 static long vfio_nesting_pasid_request(struct vfio_nesting *nest,
@@ -398,7 +353,7 @@ static long vfio_nesting_pasid_request(struct vfio_nesting *nest,
 	if (req.flags == VFIO_PASID_REQUEST_ALLOC)
 		return vfio_nesting_pasid_alloc(nest, req.min, req.max);
 
-	vfio_nesting_pasid_free(nest, req.min, req.max);
+	iommu_pasid_free_range(nest->pasids, req.min, req.max);
 	return 0;
 }
 
@@ -410,28 +365,41 @@ static void vfio_nesting_binding_free(struct vfio_nesting_binding *binding)
 	if (!binding)
 		return;
 	iommu_domain_free(binding->domain);
+	iommu_pasid_put(binding->pasid);
 	kfree(binding);
 }
 
 static struct vfio_nesting_binding *
-vfio_nesting_binding_alloc(struct vfio_nesting_group *group,
+vfio_nesting_binding_alloc(struct vfio_nesting *nest,
+			   struct vfio_nesting_group *group, u32 pasid,
 			   const struct iommu_user_data *data)
 {
 	struct vfio_nesting_binding *binding;
+	int ret;
 
 	binding = kzalloc(sizeof(*binding), GFP_KERNEL_ACCOUNT);
 	if (!binding)
 		return ERR_PTR(-ENOMEM);
 
+	binding->pasid = vfio_nesting_pasid_get(nest, pasid);
+	if (IS_ERR(binding->pasid)) {
+		ret = PTR_ERR(binding->pasid);
+		goto err_binding;
+	}
+
 	binding->domain = iommu_nested_domain_alloc(group->dev, group->parent,
 						    data);
 	if (IS_ERR(binding->domain)) {
-		int ret = PTR_ERR(binding->domain);
-
-		kfree(binding);
-		return ERR_PTR(ret);
+		ret = PTR_ERR(binding->domain);
+		goto err_pasid;
 	}
 	return binding;
+
+err_pasid:
+	iommu_pasid_put(binding->pasid);
+err_binding:
+	kfree(binding);
+	return ERR_PTR(ret);
 }
 
 /* Let @group->new translate; what was there goes to @group->old. */
@@ -513,9 +481,6 @@ static int vfio_nesting_op_bind(struct vfio_nesting *nest,
 	u32 pasid = bind->pasid, more = 0;
 	int ret = 0;
 
-	if (xa_get_mark(&nest->pasids, pasid, VFIO_NESTING_PENDING))
-		return -EBUSY;
-
 	list_for_each_entry(group, targets, target) {
 		if (bind->format != group->info.format ||
 		    !(group->info.features & IOMMU_NESTING_FEAT_BIND_PASID))
@@ -547,7 +512,7 @@ static int vfio_nesting_op_bind(struct vfio_nesting *nest,
 		if (ret)
 			goto out;
 
-		new = vfio_nesting_binding_alloc(group, &data);
+		new = vfio_nesting_binding_alloc(nest, group, pasid, &data);
 		if (IS_ERR(new)) {
 			ret = PTR_ERR(new);
 			goto out;
@@ -607,11 +572,7 @@ static int vfio_nesting_op_unbind(struct vfio_nesting *nest,
 		vfio_nesting_binding_free(old);
 		found = true;
 	}
-	if (!found)
-		return -ENOENT;
-
-	vfio_nesting_pasid_reclaim(nest, pasid);
-	return 0;
+	return found ? 0 : -ENOENT;
 }
 
 /* Block requests without PASID, or let them go through stage 2 alone. */
@@ -981,8 +942,9 @@ int vfio_nesting_add_cap(struct vfio_nesting *nest, struct vfio_info_cap *caps)
 
 	cap->header.id = VFIO_IOMMU_TYPE1_INFO_CAP_NESTING;
 	cap->header.version = 1;
-	cap->pasid_quota = READ_ONCE(pasid_quota);
-	cap->pasid_used = nest->nr_pasids;
+	cap->pasid_quota = iommu_pasid_quota();
+	cap->pasid_charged = iommu_pasid_charged();
+	cap->pasid_used = iommu_pasid_set_count(nest->pasids);
 	cap->max_bindings = READ_ONCE(max_bindings);
 	cap->nr_bindings = nest->nr_bindings;
 
@@ -1022,7 +984,8 @@ void vfio_nesting_show(struct vfio_nesting *nest, struct seq_file *m)
 	guard(mutex)(&nest->lock);
 
 	seq_printf(m, "nesting-bindings:\t%u\n", nest->nr_bindings);
-	seq_printf(m, "nesting-pasids:\t%u\n", nest->nr_pasids);
+	seq_printf(m, "nesting-pasids:\t%u\n",
+		   iommu_pasid_set_count(nest->pasids));
 	list_for_each_entry(group, &nest->groups, next) {
 		if (group->blocked)
 			seq_printf(m, "nesting-blocked:\t%s\n",
@@ -1193,7 +1156,6 @@ void vfio_nesting_group_del(struct vfio_nesting *nest,
 			  IOMMU_NO_PASID + 1) {
 		vfio_nesting_remove(nest, group, pasid, true);
 		vfio_nesting_binding_free(binding);
-		vfio_nesting_pasid_reclaim(nest, pasid);
 		cond_resched();
 	}
 
@@ -1219,9 +1181,18 @@ struct vfio_nesting *vfio_nesting_create(void)
 	if (!nest)
 		return ERR_PTR(-ENOMEM);
 
+	nest->pasids = iommu_pasid_set_alloc(IOMMU_PASID_SET_USER,
+					     task_tgid_nr(current),
+					     IOMMU_PASID_NO_QUOTA);
+	if (IS_ERR(nest->pasids)) {
+		void *err = nest->pasids;
+
+		kfree(nest);
+		return err;
+	}
+
 	mutex_init(&nest->lock);
 	INIT_LIST_HEAD(&nest->groups);
-	xa_init(&nest->pasids);
 	return nest;
 }
 EXPORT_SYMBOL_GPL(vfio_nesting_create);
@@ -1243,10 +1214,7 @@ void vfio_nesting_destroy(struct vfio_nesting *nest)
 	list_for_each_entry_safe(group, next, &nest->groups, next)
 		vfio_nesting_group_del(nest, group->iommu_group);
 
-	scoped_guard(mutex, &nest->lock)
-		vfio_nesting_pasid_free(nest, 1, VFIO_NESTING_MAX_PASID);
-
-	xa_destroy(&nest->pasids);
+	iommu_pasid_set_free(nest->pasids);
 	mutex_destroy(&nest->lock);
 	kfree(nest);
 }

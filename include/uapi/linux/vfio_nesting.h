@@ -70,10 +70,13 @@ struct vfio_nesting_format {
  * @header: id VFIO_IOMMU_TYPE1_INFO_CAP_NESTING, version 1
  * @flags: VFIO_NESTING_INFO_*
  * @nr_formats: entries in @formats, at least 1
- * @pasid_quota: PASIDs that VFIO_IOMMU_PASID_REQUEST gives this container
- * @pasid_used: PASIDs that it holds now
+ * @pasid_quota: PASIDs that the process that asks may be charged with, for
+ *		 all its containers together
+ * @pasid_used: PASIDs that this container holds now
  * @max_bindings: bindings (device, PASID) this container may have
  * @nr_bindings: bindings it has now
+ * @pasid_charged: PASIDs that the process that asks is charged with now
+ * @__reserved: 0
  * @msi_start: first address of the MSI window
  * @msi_size: its size in bytes, 0 where there is none
  * @formats: the formats, in no particular order
@@ -91,6 +94,8 @@ struct vfio_iommu_type1_info_cap_nesting {
 	__u32	pasid_used;
 	__u32	max_bindings;
 	__u32	nr_bindings;
+	__u32	pasid_charged;
+	__u32	__reserved;
 	__aligned_u64 msi_start;
 	__aligned_u64 msi_size;
 	struct vfio_nesting_format formats[];
@@ -111,12 +116,23 @@ struct vfio_iommu_type1_info_cap_nesting {
  * container is the owner; what it holds when it is closed is freed.  One
  * that is still bound is given back with its last binding.
  *
+ * The process that calls ALLOC is charged, and its cgroup (misc.max, resource
+ * "pasid"), until the PASID is given back, whoever does that: after a fork
+ * the child for what it allocates, and nobody for another by an exec, an exit
+ * or a file descriptor that is passed on.  After an exec nothing is charged to
+ * the new program.
+ *
+ * Where the host is itself a guest that has to ask its own host for PASIDs,
+ * the range cannot be asked for: a narrow one ends in ENOSPC.
+ *
  * Return: ALLOC: a PASID; FREE: 0; else -1 with errno
  *
  * * EINVAL: flags not exactly one, min > max, min 0, max over 20 bits
  * * EOPNOTSUPP: no format of this container has PASID_ALLOC
- * * EDQUOT: ALLOC: the quota is used up
+ * * EDQUOT: ALLOC: the process has its quota (pasid_quota)
+ * * EBUSY: ALLOC: the cgroup, or one above it, has its limit
  * * ENOSPC: ALLOC: no free PASID in the range
+ * * EIO, ETIMEDOUT: ALLOC: the host's own host does not give one
  *
  * This and the following two fail with EINVAL where no group is attached, as
  * any ioctl of such a container, and with ENOTTY in other containers.
