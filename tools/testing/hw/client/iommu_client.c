@@ -34,6 +34,10 @@
 #include "iommu_monitor.h"
 #include "pasid_testdev.h"
 
+static bool vcmd;
+module_param(vcmd, bool, 0444);
+MODULE_PARM_DESC(vcmd, "The IOMMU offers virtual commands, and the kernel uses them.");
+
 #define CLIENT_QUEUES		8
 #define CLIENT_BINDS		16
 #define CLIENT_DOMAINS		16
@@ -1477,6 +1481,43 @@ static int test_demand_flr(struct client *c)
 	return client_runs(c, &s, 3);
 }
 
+/*
+ * A PASID that is unique on the host, and who gave it: an IOMMU that offers
+ * virtual commands has to be asked
+ */
+static int test_global_pasid(struct client *c)
+{
+	u32 pasid = iommu_alloc_global_pasid(&c->pdev->dev);
+	unsigned long end = jiffies + CLIENT_PATIENCE;
+	struct client_space s;
+	u64 allocs, frees;
+	int ret;
+
+	if (!is_true(c, pasid != IOMMU_PASID_INVALID))
+		return -EIO;
+	allocs = client_count(c, IOMMU_MON_EV_VCMD_ALLOC, IMON_SEL_ANY, pasid);
+	frees = client_count(c, IOMMU_MON_EV_VCMD_FREE, IMON_SEL_ANY, pasid);
+	ret = client_space(c, &s, client_domain(c), pasid, 0x5c);
+	if (!ret)
+		ret = client_runs(c, &s, 0x5c);
+	if (!is_equal(c, allocs - frees, vcmd))
+		ret = -EIO;
+	if (!ret)
+		ret = client_detach(c, pasid);
+	else
+		client_undo(c);
+	iommu_free_global_pasid(pasid);
+	/* Whoever frees does not sleep: the command may come a little later. */
+	while (vcmd && time_before(jiffies, end) &&
+	       client_count(c, IOMMU_MON_EV_VCMD_FREE, IMON_SEL_ANY,
+			    pasid) == frees)
+		usleep_range(100, 200);
+	if (!is_equal(c, client_count(c, IOMMU_MON_EV_VCMD_FREE, IMON_SEL_ANY,
+				      pasid), frees + vcmd))
+		ret = -EIO;
+	return ret;
+}
+
 /* The answer that takes the interface away from the whole function */
 static int test_demand_failure(struct client *c)
 {
@@ -1542,6 +1583,7 @@ static const struct {
 	{ "detach_in_flight", test_detach_in_flight },
 	{ "demand_flr", test_demand_flr },
 	{ "demand_failure", test_demand_failure },
+	{ "global_pasid", test_global_pasid },
 };
 
 static int client_show(struct seq_file *m, void *unused)
