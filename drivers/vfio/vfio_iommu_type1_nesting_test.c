@@ -38,7 +38,7 @@ static void layout_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, sizeof(struct vfio_nesting_format), 16);
 	KUNIT_EXPECT_EQ(test,
 			offsetof(struct vfio_iommu_type1_info_cap_nesting,
-				 formats), 48);
+				 formats), 56);
 }
 
 static void pasids_test(struct kunit *test)

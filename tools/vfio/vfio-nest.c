@@ -234,8 +234,8 @@ static void show_container(const union nest_info *info)
 	printf("Container\n");
 	for (i = 0; i < cap->nr_formats; i++)
 		show_format(&cap->formats[i]);
-	row("host PASIDs", "%u of %u in use", cap->pasid_used,
-	    cap->pasid_quota);
+	row("host PASIDs", "%u held, %u of %u charged", cap->pasid_used,
+	    cap->pasid_charged, cap->pasid_quota);
 	row("bindings", "%u of %u in use", cap->nr_bindings,
 	    cap->max_bindings);
 	if (cap->msi_size)
@@ -334,6 +334,7 @@ static void json_info(const char *bdf, const struct requirements *reqs,
 		json_number(&j, "flags", cap->flags);
 		json_number(&j, "pasid_quota", cap->pasid_quota);
 		json_number(&j, "pasid_used", cap->pasid_used);
+		json_number(&j, "pasid_charged", cap->pasid_charged);
 		json_number(&j, "max_bindings", cap->max_bindings);
 		json_number(&j, "nr_bindings", cap->nr_bindings);
 		json_number(&j, "msi_start", cap->msi_start);

@@ -458,7 +458,7 @@ TEST_F(nesting_api, info)
 	cap = &n->info.cap;
 	EXPECT_EQ(1, cap->header.version);
 	EXPECT_EQ(0, cap->flags & ~VFIO_NESTING_INFO_NO_RO_MAPS);
-	EXPECT_LE(cap->pasid_used, cap->pasid_quota);
+	EXPECT_LE(cap->pasid_charged, cap->pasid_quota);
 	EXPECT_NE(0, cap->max_bindings);
 	f = nest_format(&n->info, n->feat.format);
 	ASSERT_NE(NULL, f);
@@ -594,7 +594,7 @@ TEST(api_layout)
 	EXPECT_EQ(40, sizeof(struct vfio_iommu_type1_cache_invalidate));
 	EXPECT_EQ(16, sizeof(struct vfio_nesting_format));
 	EXPECT_EQ(24, sizeof(struct vfio_device_feature_nesting));
-	EXPECT_EQ(48, sizeof(struct vfio_iommu_type1_info_cap_nesting));
+	EXPECT_EQ(56, sizeof(struct vfio_iommu_type1_info_cap_nesting));
 	EXPECT_EQ(122, _IOC_NR(VFIO_IOMMU_PASID_REQUEST));
 	EXPECT_EQ(123, _IOC_NR(VFIO_IOMMU_BIND));
 	EXPECT_EQ(124, _IOC_NR(VFIO_IOMMU_CACHE_INVALIDATE));

@@ -2,9 +2,14 @@
 /*
  * VFIO_IOMMU_PASID_REQUEST: numbers that are unique on the host
  */
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "nest_test.h"
 
 #define MAX_PASID	0xfffffu
+#define QUOTA		"/sys/module/iommu_pasid/parameters/quota"
+#define CGROUP		"/sys/fs/cgroup"
 
 FIXTURE(nesting_pasid)
 {
@@ -29,6 +34,45 @@ static u32 used(struct __test_metadata *_metadata, struct nest *n)
 {
 	nest_read_info(_metadata, n);
 	return n->info.cap.pasid_used;
+}
+
+static u32 charged(struct __test_metadata *_metadata, struct nest *n)
+{
+	nest_read_info(_metadata, n);
+	return n->info.cap.pasid_charged;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* The number after @key in a file of lines "KEY NUMBER"; without @key alone */
+static long read_number(const char *path, const char *key)
+{
+	char line[128];
+	long n = -1;
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return -1;
+	while (n < 0 && fgets(line, sizeof(line), f)) {
+		size_t len = strlen(key);
+
+		if (!len)
+			n = atol(line);
+		else if (!strncmp(line, key, len) && line[len] == ' ')
+			n = atol(line + len);
+	}
+	fclose(f);
+	return n;
 }
 
 TEST_F(nesting_pasid, range)
@@ -91,6 +135,204 @@ TEST_F_TIMEOUT(nesting_pasid, quota, 120)
 }
 
 /*
+ * Who is charged
+ */
+#define EXEC_FD		"NESTING_PASID_FD"
+
+/* What the next program in a process does: its container is the last one's */
+static void __attribute__((constructor)) after_exec(void)
+{
+	struct vfio_iommu_type1_pasid_request req = {
+		.argsz = sizeof(req),
+		.flags = VFIO_PASID_REQUEST_ALLOC,
+		.min = 0x603,
+		.max = 0x603,
+	};
+	const char *fd = getenv(EXEC_FD);
+
+	if (fd)
+		_exit(ioctl(atoi(fd), VFIO_IOMMU_PASID_REQUEST, &req) != 0x603);
+}
+
+/* A child, an exec, an exit: the container keeps what they allocated */
+TEST_F(nesting_pasid, fork_exec_exit)
+{
+	struct nest *n = &self->n;
+	const struct vfio_container *c = &n->c;
+	char fd[16];
+	int status;
+	pid_t pid;
+
+	EXPECT_EQ(0x600, nest_pasid_alloc(c, 0x600, 0x600));
+	EXPECT_EQ(1, charged(_metadata, n));
+
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		if (charged(_metadata, n) != 0 ||
+		    nest_pasid_alloc(c, 0x601, 0x601) != 0x601 ||
+		    nest_pasid_alloc(c, 0x602, 0x602) != 0x602 ||
+		    charged(_metadata, n) != 2)
+			_exit(1);
+		snprintf(fd, sizeof(fd), "%d", c->fd);
+		setenv(EXEC_FD, fd, 1);
+		fcntl(c->fd, F_SETFD, 0);
+		execl("/proc/self/exe", "nesting_pasid", NULL);
+		_exit(2);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+
+	/* Nobody was charged for another */
+	EXPECT_EQ(4, used(_metadata, n));
+	EXPECT_EQ(1, charged(_metadata, n));
+	test_err(ENOSPC, nest_pasid_alloc(c, 0x600, 0x603));
+
+	/* Who frees need not be who allocated */
+	test_ok(nest_pasid_free(c, 0x600, 0x603));
+	EXPECT_EQ(0, used(_metadata, n));
+	EXPECT_EQ(0, charged(_metadata, n));
+}
+
+/* A child that frees what its parent is charged for */
+TEST_F(nesting_pasid, child_frees)
+{
+	struct nest *n = &self->n;
+	int status;
+	pid_t pid;
+
+	EXPECT_EQ(0x600, nest_pasid_alloc(&n->c, 0x600, 0x600));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(nest_pasid_free(&n->c, 0x600, 0x600) ||
+		      charged(_metadata, n));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, used(_metadata, n));
+	EXPECT_EQ(0, charged(_metadata, n));
+}
+
+/* A cgroup of its own for the process, gone with the test */
+FIXTURE(pasid_cgroup)
+{
+	struct nest n;
+	char dir[64];
+	char max[96], current[96], events[96];
+};
+
+static void join_cgroup(struct __test_metadata *_metadata, const char *dir)
+{
+	char procs[96];
+
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", dir);
+	ASSERT_EQ(0, write_file(procs, "0"));
+}
+
+FIXTURE_SETUP(pasid_cgroup)
+{
+	char *dir = self->dir;
+
+	if (write_file(CGROUP "/cgroup.subtree_control", "+misc") ||
+	    read_number(CGROUP "/misc.capacity", "pasid") < 0)
+		SKIP(return, "the misc cgroup has no PASIDs here");
+	nest_setup(_metadata, &self->n, 0);
+	if (_metadata->exit_code)
+		return;
+	snprintf(dir, sizeof(self->dir), CGROUP "/pasid-%d", getpid());
+	ASSERT_EQ(0, mkdir(dir, 0755));
+	snprintf(self->max, sizeof(self->max), "%s/misc.max", dir);
+	snprintf(self->current, sizeof(self->current), "%s/misc.current", dir);
+	snprintf(self->events, sizeof(self->events), "%s/misc.events", dir);
+}
+
+FIXTURE_TEARDOWN(pasid_cgroup)
+{
+	if (!self->dir[0])
+		return;
+	join_cgroup(_metadata, CGROUP);
+	nest_close(&self->n);
+	/* An uncharged cgroup can go */
+	EXPECT_EQ(0, rmdir(self->dir));
+}
+
+TEST_F(pasid_cgroup, capacity)
+{
+	EXPECT_EQ(MAX_PASID, read_number(CGROUP "/misc.capacity", "pasid"));
+}
+
+TEST_F(pasid_cgroup, limit)
+{
+	const struct vfio_container *c = &self->n.c;
+
+	/* From before: of another cgroup, which goes on paying */
+	EXPECT_EQ(0x600, nest_pasid_alloc(c, 0x600, 0x600));
+	ASSERT_EQ(0, write_file(self->max, "pasid 2"));
+	join_cgroup(_metadata, self->dir);
+	EXPECT_EQ(0, read_number(self->current, "pasid"));
+
+	EXPECT_EQ(0x601, nest_pasid_alloc(c, 0x601, 0x601));
+	/* What fails for another reason is not charged */
+	test_err(ENOSPC, nest_pasid_alloc(c, 0x601, 0x601));
+	EXPECT_EQ(1, read_number(self->current, "pasid"));
+	EXPECT_EQ(0, read_number(self->events, "pasid.max"));
+
+	EXPECT_EQ(0x602, nest_pasid_alloc(c, 0x602, 0x602));
+	test_err(EBUSY, nest_pasid_alloc(c, 0x603, 0x603));
+	EXPECT_EQ(2, read_number(self->current, "pasid"));
+	EXPECT_EQ(1, read_number(self->events, "pasid.max"));
+	EXPECT_EQ(3, charged(_metadata, &self->n));
+	EXPECT_EQ(3, used(_metadata, &self->n));
+
+	ASSERT_EQ(0, write_file(self->max, "pasid 3"));
+	EXPECT_EQ(0x603, nest_pasid_alloc(c, 0x603, 0x603));
+	test_err(EBUSY, nest_pasid_alloc(c, 0x604, 0x604));
+
+	/* Uncharged by whoever frees, also from elsewhere */
+	join_cgroup(_metadata, CGROUP);
+	test_ok(nest_pasid_free(c, 0x600, 0x602));
+	EXPECT_EQ(1, read_number(self->current, "pasid"));
+	nest_close(&self->n);
+	EXPECT_EQ(0, read_number(self->current, "pasid"));
+}
+
+/* Bound when it is freed: charged until the last binding is gone */
+TEST_F(pasid_cgroup, pending)
+{
+	struct nest *n = &self->n;
+	struct s1_table t;
+
+	join_cgroup(_metadata, self->dir);
+	test_ok(s1_init(&t, n->ops, &n->g));
+	EXPECT_EQ(7, nest_pasid_alloc(&n->c, 7, 7));
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 7, &t));
+	test_ok(nest_pasid_free(&n->c, 7, 7));
+	EXPECT_EQ(1, read_number(self->current, "pasid"));
+	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, 7));
+	EXPECT_EQ(0, read_number(self->current, "pasid"));
+}
+
+/* It exits, and the container lives on in another process. */
+TEST_F(pasid_cgroup, exit)
+{
+	struct nest *n = &self->n;
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		join_cgroup(_metadata, self->dir);
+		_exit(nest_pasid_alloc(&n->c, 9, 9) != 9);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(1, read_number(self->current, "pasid"));
+	test_ok(nest_pasid_free(&n->c, 1, MAX_PASID));
+	EXPECT_EQ(0, read_number(self->current, "pasid"));
+}
+
+/*
  * Containers, one for each device
  */
 
@@ -128,6 +370,36 @@ TEST_F(pasid_owners, unique)
 		for (j = 0; j < i; j++)
 			ASSERT_NE(got[j], got[i]);
 	}
+}
+
+/* The quota is the process's, whichever of its containers asks */
+TEST_F(pasid_owners, quota)
+{
+	const struct vfio_container *a = &self->n[0].c, *b = &self->n[1].c;
+	long quota = read_number(QUOTA, "");
+	char text[16];
+
+	ASSERT_LT(0, quota);
+	ASSERT_EQ(0, write_file(QUOTA, "3"));
+	EXPECT_EQ(0x700, nest_pasid_alloc(a, 0x700, 0x700));
+	EXPECT_EQ(0x701, nest_pasid_alloc(b, 0x701, 0x701));
+	EXPECT_EQ(0x702, nest_pasid_alloc(b, 0x702, 0x702));
+	test_err(EDQUOT, nest_pasid_alloc(a, 0x703, 0x703));
+	test_err(EDQUOT, nest_pasid_alloc(b, 0x703, 0x703));
+	EXPECT_EQ(3, charged(_metadata, &self->n[0]));
+	EXPECT_EQ(3, charged(_metadata, &self->n[1]));
+	EXPECT_EQ(3, self->n[0].info.cap.pasid_quota);
+	EXPECT_EQ(1, used(_metadata, &self->n[0]));
+	nest_close(&self->n[1]);
+	EXPECT_EQ(1, charged(_metadata, &self->n[0]));
+	EXPECT_EQ(0x703, nest_pasid_alloc(a, 0x703, 0x703));
+
+	/* Lowered below what is there: nothing is taken away */
+	EXPECT_EQ(0, write_file(QUOTA, "1"));
+	test_err(EDQUOT, nest_pasid_alloc(a, 0x704, 0x704));
+	EXPECT_EQ(2, used(_metadata, &self->n[0]));
+	snprintf(text, sizeof(text), "%ld", quota);
+	EXPECT_EQ(0, write_file(QUOTA, text));
 }
 
 /* Nobody frees what is another's, and a close frees it */
@@ -210,6 +482,23 @@ TEST_F(pasid_pending, last_binding_frees)
 	EXPECT_EQ(pasid, nest_pasid_alloc(&n->c, pasid, pasid));
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &self->s.t));
 	dma_copies(_metadata, n, &n->ptd, pasid, &self->s);
+}
+
+/* Bound as a number that was nobody's, then allocated, then freed */
+TEST_F(pasid_pending, bound_before)
+{
+	struct nest *n = &self->n;
+	int pasid = self->pasid + 1;
+
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &self->s.t));
+	EXPECT_EQ(pasid, nest_pasid_alloc(&n->c, pasid, pasid));
+	test_ok(nest_pasid_free(&n->c, pasid, pasid));
+	test_err(ENOSPC, nest_pasid_alloc(&n->c, pasid, pasid));
+	test_err(EBUSY, nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &self->s.t));
+	dma_copies(_metadata, n, &n->ptd, pasid, &self->s);
+	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, pasid));
+	EXPECT_EQ(pasid, nest_pasid_alloc(&n->c, pasid, pasid));
+	EXPECT_EQ(2, used(_metadata, n));
 }
 
 TEST_F(pasid_pending, close_frees)
