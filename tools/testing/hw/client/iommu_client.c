@@ -38,6 +38,10 @@ static bool vcmd;
 module_param(vcmd, bool, 0444);
 MODULE_PARM_DESC(vcmd, "The IOMMU offers virtual commands, and the kernel uses them.");
 
+static char *only;
+module_param(only, charp, 0444);
+MODULE_PARM_DESC(only, "Run the test of this name and no other.");
+
 #define CLIENT_QUEUES		8
 #define CLIENT_BINDS		16
 #define CLIENT_DOMAINS		16
@@ -1589,18 +1593,21 @@ static const struct {
 static int client_show(struct seq_file *m, void *unused)
 {
 	struct client *c = m->private;
-	int i, ret;
+	int i, ret, nr = 0;
 
 	guard(mutex)(&c->lock);
 	c->m = m;
-	seq_printf(m, "KTAP version 1\n1..%zu\n", ARRAY_SIZE(tests));
+	seq_printf(m, "KTAP version 1\n1..%zu\n",
+		   only ? 1 : ARRAY_SIZE(tests));
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		if (only && strcmp(only, tests[i].name))
+			continue;
 		client_reset(c);
 		ret = tests[i].fn(c);
 		client_undo(c);
 		if (ret)
 			seq_printf(m, "# error %d\n", ret);
-		seq_printf(m, "%sok %d %s\n", ret ? "not " : "", i + 1,
+		seq_printf(m, "%sok %d %s\n", ret ? "not " : "", ++nr,
 			   tests[i].name);
 	}
 	return 0;
