@@ -359,7 +359,7 @@ static void ptd_pri_update(PTDState *s)
                    stopped ? PCI_PRI_STATUS_STOPPED : 0);
 }
 
-/* The access that waits for @g is not going to be answered */
+/* @g is over; its credits and its index are free */
 static void ptd_group_drop(PTDState *s, PTDGroup *g)
 {
     s->credits_used -= g->pages;
@@ -375,8 +375,8 @@ static void ptd_acc_refused(PTDQueue *q)
 }
 
 /*
- * Nothing that was asked for comes any more: @answer to what waits, and with
- * @forget not even an answer is expected.
+ * No more page requests: accesses that still want to send one fail.  @forget:
+ * those that have sent one fail, too, and nothing is outstanding any more.
  */
 static void ptd_pri_abort(PTDState *s, bool forget)
 {
