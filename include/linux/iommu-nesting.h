@@ -23,6 +23,7 @@
  * @features: IOMMU_NESTING_FEAT_*
  * @flags: IOMMU_NESTING_*
  * @max_pasids: PASIDs below this number can be bound; 0: none but NO_PASID
+ * @max_requests: page requests the device may have outstanding
  */
 struct iommu_nesting_info {
 	u32 format;
@@ -32,6 +33,7 @@ struct iommu_nesting_info {
 	u32 features;
 	u32 flags;
 	u32 max_pasids;
+	u32 max_requests;
 };
 
 #define IOMMU_NESTING_FEAT_BIND_PASID	BIT(0)	/* one table for one PASID */

@@ -651,6 +651,27 @@ void intel_iommu_reset_done(struct device *dev)
 	local_irq_restore(flags);
 }
 
+/*
+ * Page requests, as intel_iommu_enable_iopf() would allow them.  A VF shares
+ * those of its PF, so one that misbehaves takes them from all.
+ */
+static void nested_request_info(struct device_domain_info *info,
+				struct iommu_nesting_info *out)
+{
+	struct pci_dev *pdev = to_pci_dev(info->dev);
+	u32 max;
+
+	if (!info->pri_supported || pdev->is_virtfn || !info->iommu->prq)
+		return;
+	if (info->pasid_enabled && !pci_prg_resp_pasid_required(pdev))
+		return;
+	if (pci_read_config_dword(pdev, pdev->pri_cap + PCI_PRI_MAX_REQ, &max))
+		return;
+
+	out->features |= IOMMU_NESTING_FEAT_PAGE_REQUEST;
+	out->max_requests = min(max, PRQ_DEPTH);
+}
+
 /* The op iommu_ops.nesting_info; see include/linux/iommu-nesting.h */
 int intel_iommu_nesting_info(struct device *dev, struct iommu_nesting_info *out)
 {
@@ -670,6 +691,7 @@ int intel_iommu_nesting_info(struct device *dev, struct iommu_nesting_info *out)
 	out->flags = IOMMU_NESTING_NO_RO_MAPS;
 	if (info->ats_enabled)
 		out->flags |= IOMMU_NESTING_ATS;
+	nested_request_info(info, out);
 	if (!info->pasid_enabled)
 		return 0;
 

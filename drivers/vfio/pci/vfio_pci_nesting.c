@@ -49,7 +49,8 @@ int vfio_pci_core_feature_nesting(struct vfio_device *device, u32 flags,
 	if (copy_from_user(&nesting, arg, sizeof(nesting)))
 		return -EFAULT;
 
-	if (nesting.flags || nesting.pasid_bits || nesting.format)
+	if (nesting.flags || nesting.pasid_bits || nesting.format ||
+	    nesting.max_requests || nesting.__reserved)
 		return -EINVAL;
 
 	hw_info = iommu_nesting_hw_info(dev, &len, &type);
@@ -76,6 +77,7 @@ int vfio_pci_core_feature_nesting(struct vfio_device *device, u32 flags,
 	nesting.pasid_bits = info.max_pasids ? __fls(info.max_pasids) : 0;
 	nesting.format = info.format;
 	nesting.hw_info_len = len;
+	nesting.max_requests = info.max_requests;
 
 	return copy_to_user(arg, &nesting, sizeof(nesting)) ? -EFAULT : 0;
 }

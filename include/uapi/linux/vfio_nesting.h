@@ -261,6 +261,8 @@ struct vfio_iommu_type1_cache_invalidate {
  * @format: VFIO_NESTING_FORMAT_* of @hw_info
  * @hw_info_len: in: bytes of room at @hw_info_uptr; out: what the format has
  * @hw_info_uptr: where to write it, cut at the room; may be 0 with room 0
+ * @max_requests: page requests the device may have outstanding; 0: it has none
+ * @__reserved: 0
  *
  * Works whatever the device was opened with, a container or an iommufd.
  * EINVAL if a field that is not marked "in" is not 0.  ENOTTY where the device
@@ -275,6 +277,8 @@ struct vfio_device_feature_nesting {
 	__u32	format;
 	__u32	hw_info_len;
 	__aligned_u64 hw_info_uptr;
+	__u32	max_requests;
+	__u32	__reserved;
 };
 
 #define VFIO_DEVICE_FEATURE_NESTING	64
