@@ -593,7 +593,12 @@ TEST(api_layout)
 	EXPECT_EQ(40, sizeof(struct vfio_iommu_type1_bind));
 	EXPECT_EQ(40, sizeof(struct vfio_iommu_type1_cache_invalidate));
 	EXPECT_EQ(16, sizeof(struct vfio_nesting_format));
-	EXPECT_EQ(24, sizeof(struct vfio_device_feature_nesting));
+	EXPECT_EQ(32, sizeof(struct vfio_device_feature_nesting));
+	EXPECT_EQ(16, sizeof(struct vfio_device_feature_dma_fault));
+	EXPECT_EQ(64, sizeof(struct vfio_dma_fault));
+	EXPECT_EQ(72, sizeof(struct vfio_dma_fault_header));
+	EXPECT_EQ(64, offsetof(struct vfio_dma_fault_header, producer));
+	EXPECT_EQ(24, sizeof(struct vfio_dma_fault_response));
 	EXPECT_EQ(56, sizeof(struct vfio_iommu_type1_info_cap_nesting));
 	EXPECT_EQ(122, _IOC_NR(VFIO_IOMMU_PASID_REQUEST));
 	EXPECT_EQ(123, _IOC_NR(VFIO_IOMMU_BIND));

@@ -79,4 +79,683 @@ TEST_F(nesting_fault, one)
 	EXPECT_EQ(0, self->r.header->hw_lost);
 }
 
+/*
+ * Books: what the IOMMU raised is recorded or lost there; what it recorded is
+ * in the ring or lost there.  Collapsing is off.
+ */
+struct books {
+	u64 raised;
+	u64 recorded;
+	u64 lost;
+};
+
+static void books_read(struct nest *n, struct books *b)
+{
+	b->raised = imon_total(&n->mon, IOMMU_MON_EV_F_RAISED);
+	b->recorded = imon_total(&n->mon, IOMMU_MON_EV_F_RECORDED);
+	b->lost = imon_total(&n->mon, IOMMU_MON_EV_F_LOST);
+}
+
+/* A queue full of accesses that fail; they end in any order with others */
+static void burst(struct nest *n, unsigned int q, u32 pasid, u32 nr)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_CRC32,
+		.flags = PTD_F_NO_ATS,
+		.pasid = ptd_pasid(dma_pasid(pasid)),
+		.src = 0x1000,
+		.len = 8,
+	};
+	struct ptd_record rec;
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		ptd_submit(&n->ptd, q, &d);
+	for (i = 0; i < nr; i++)
+		ptd_wait(&n->ptd, q, &rec);
+}
+
+struct tally {
+	u64 seq;	/* of the last entry */
+	u64 seen;
+	u64 gaps;	/* entries that are missing */
+};
+
+/* Look at all that is there */
+static void collect(struct __test_metadata *_metadata, struct fault_ring *r,
+		    struct tally *t)
+{
+	u32 i, n = fault_pending(r);
+
+	for (i = 0; i < n; i++) {
+		const struct vfio_dma_fault *f = fault_peek(r, i);
+
+		ASSERT_LT(t->seq, f->seq);
+		t->gaps += f->seq - t->seq - 1;
+		t->seq = f->seq;
+		ASSERT_EQ(VFIO_DMA_FAULT_TYPE_UNRECOVERABLE, f->type);
+		ASSERT_EQ(0x1000, f->addr);
+	}
+	fault_consume(r, n);
+	t->seen += n;
+}
+
+/* All that was recorded is accounted for, sooner or later */
+static void balance(struct __test_metadata *_metadata, struct nest *n,
+		    struct fault_ring *r, struct tally *t,
+		    const struct books *from)
+{
+	struct books now;
+	int i;
+
+	for (i = 0; i < 5000; i++) {
+		collect(_metadata, r, t);
+		books_read(n, &now);
+		if (t->seen + r->header->lost == now.recorded - from->recorded)
+			break;
+		usleep(1000);
+	}
+	EXPECT_EQ(now.raised - from->raised,
+		  now.recorded - from->recorded + now.lost - from->lost);
+	EXPECT_EQ(now.recorded - from->recorded, t->seen + r->header->lost);
+	/* A gap at the end shows with the next entry only */
+	EXPECT_GE(r->header->lost, t->gaps);
+	EXPECT_EQ(now.lost != from->lost, r->header->hw_lost != 0);
+}
+
+FIXTURE_VARIANT(fault_flood)
+{
+	u32 depth;
+	u32 faults;
+	u32 burst;	/* more than there are records are lost in hardware */
+	bool slow;	/* read once, at the end */
+};
+
+FIXTURE(fault_flood)
+{
+	struct nest n;
+	struct space s;
+	struct fault_ring r;
+};
+
+FIXTURE_VARIANT_ADD(fault_flood, paced)
+{
+	.depth = 64, .faults = 10000, .burst = 4,
+};
+
+FIXTURE_VARIANT_ADD(fault_flood, slow)
+{
+	.depth = 64, .faults = 2000, .burst = 4, .slow = true,
+};
+
+FIXTURE_VARIANT_ADD(fault_flood, unpaced)
+{
+	.depth = 64, .faults = 10000, .burst = 60,
+};
+
+FIXTURE_VARIANT_ADD(fault_flood, deep)
+{
+	.depth = 65536, .faults = 4000, .burst = 8, .slow = true,
+};
+
+FIXTURE_VARIANT_ADD(fault_flood, long_64)
+{
+	.depth = 64, .faults = 100000, .burst = 8,
+};
+
+FIXTURE_VARIANT_ADD(fault_flood, long_65536)
+{
+	.depth = 65536, .faults = 100000, .burst = 8, .slow = true,
+};
+
+FIXTURE_SETUP(fault_flood)
+{
+	struct nest *n = &self->n;
+
+	nest_setup_mon(_metadata, n, 0);
+	if (_metadata->exit_code)
+		return;
+	space_init(_metadata, n, &self->s, 0xa1);
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
+	test_ok(fault_open(&self->r, &n->d, VFIO_DMA_FAULT_UNRECOVERABLE,
+			   variant->depth));
+}
+
+FIXTURE_TEARDOWN(fault_flood)
+{
+}
+
+TEST_F_TIMEOUT(fault_flood, books, 600)
+{
+	struct nest *n = &self->n;
+	struct tally t = {};
+	struct books from;
+	u32 i;
+
+	books_read(n, &from);
+	for (i = 0; i < variant->faults; i += variant->burst) {
+		burst(n, 0, PASID, variant->burst);
+		if (!variant->slow)
+			collect(_metadata, &self->r, &t);
+	}
+	balance(_metadata, n, &self->r, &t, &from);
+	EXPECT_EQ(variant->slow && variant->faults > variant->depth,
+		  self->r.header->lost != 0);
+	printf("# %llu read, %llu lost in the ring, %llu times in hardware\n",
+	       t.seen, (u64)self->r.header->lost, (u64)self->r.header->hw_lost);
+
+	/* Once there is room the next one is there, and its number tells */
+	burst(n, 0, PASID, 1);
+	balance(_metadata, n, &self->r, &t, &from);
+	EXPECT_EQ(self->r.header->lost, t.gaps);
+	EXPECT_EQ(t.seq, t.seen + t.gaps);
+}
+
+/*
+ * Each reason, made by hand
+ */
+
+#define VA(n)	(TEST_DST + (n) * SZ_4K)
+
+/* The first-stage entries that @s got for VA(0) ... VA(3) */
+static u64 *leaf(struct nest *n, struct space *s, int i)
+{
+	u64 *table = guest_va(&n->g, s->t.root);
+	int level;
+
+	for (level = 3; level; level--)
+		table = guest_va(&n->g, table[(VA(i) >> (12 + 9 * level)) & 511] &
+				 0xffffffffff000ull);
+	return &table[(VA(i) >> 12) & 511];
+}
+
+static void expect_fault(struct __test_metadata *_metadata,
+			 struct fault_ring *r, u32 pasid, u64 addr, u32 perm,
+			 u8 code, u32 reason, u32 stage)
+{
+	struct vfio_dma_fault f;
+
+	ASSERT_EQ(1, fault_next(r, &f, 5000)) {
+		TH_LOG("no fault, 0x%x expected", code);
+	}
+	EXPECT_EQ(VFIO_DMA_FAULT_TYPE_UNRECOVERABLE, f.type);
+	EXPECT_EQ(VFIO_DMA_FAULT_F_ADDR | (pasid ? VFIO_DMA_FAULT_F_PASID : 0),
+		  f.flags);
+	EXPECT_EQ(pasid, f.pasid);
+	EXPECT_EQ(addr, f.addr);
+	EXPECT_EQ(perm, f.perm);
+	EXPECT_EQ(code, f.hw_reason);
+	EXPECT_EQ(reason, f.reason);
+	EXPECT_EQ(stage, f.stage);
+}
+
+static void reasons(struct __test_metadata *_metadata,
+		    FIXTURE_DATA(nesting_fault) *self, u32 pasid)
+{
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	const u32 rd = VFIO_DMA_FAULT_PERM_READ, wr = VFIO_DMA_FAULT_PERM_WRITE;
+	u64 *pte = leaf(n, &self->s, 0), good = *pte;
+	const u64 far = GUEST_GPA + 64 * SZ_1G;
+
+	/* Not present; for a write; reserved bit; not mapped in stage 2 */
+	*pte = 0;
+	touch(&n->ptd, pasid, VA(0), true, 0);
+	expect_fault(_metadata, r, pasid, VA(0), wr, 0x71,
+		     VFIO_DMA_FAULT_REASON_TRANSLATION, 1);
+	*pte = good | 1ull << 51;
+	touch(&n->ptd, pasid, VA(0), false, 0);
+	expect_fault(_metadata, r, pasid, VA(0), rd, 0x72,
+		     VFIO_DMA_FAULT_REASON_BAD_PTE, 1);
+	*pte = (good & 0xfff) | far;
+	touch(&n->ptd, pasid, VA(0), false, 0);
+	expect_fault(_metadata, r, pasid, VA(0), rd, 0x79,
+		     VFIO_DMA_FAULT_REASON_TRANSLATION, 2);
+	/* The interrupt range, as what comes out */
+	*pte = (good & 0xfff) | 0xfee00000;
+	touch(&n->ptd, pasid, VA(0), false, 0);
+	expect_fault(_metadata, r, pasid, VA(0), rd, 0x87,
+		     VFIO_DMA_FAULT_REASON_OOR, 0);
+	/* Read only; not the user's */
+	*pte = good & ~2ull;
+	touch(&n->ptd, pasid, VA(0), true, 0);
+	expect_fault(_metadata, r, pasid, VA(0), wr, 0x85,
+		     VFIO_DMA_FAULT_REASON_PERMISSION, 0);
+	*pte = good & ~4ull;
+	touch(&n->ptd, pasid, VA(0), false, 0);
+	expect_fault(_metadata, r, pasid, VA(0), rd, 0x81,
+		     VFIO_DMA_FAULT_REASON_PERMISSION, 1);
+	*pte = good;
+	/* Not canonical */
+	touch(&n->ptd, pasid, 1ull << 60, false, 0);
+	expect_fault(_metadata, r, pasid, 1ull << 60, rd, 0x80,
+		     VFIO_DMA_FAULT_REASON_OOR, 1);
+	EXPECT_EQ(0, fault_pending(r));
+}
+
+TEST_F(nesting_fault, reasons_pasid)
+{
+	reasons(_metadata, self, PASID);
+}
+
+TEST_F(nesting_fault, reasons_no_pasid)
+{
+	struct nest *n = &self->n;
+
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, NEST_RID, &self->s.t));
+	reasons(_metadata, self, NEST_RID);
+}
+
+/* What the description of a PASID can be */
+TEST_F(nesting_fault, reasons_entry)
+{
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	const u32 rd = VFIO_DMA_FAULT_PERM_READ;
+	struct s1_table t = self->s.t;
+
+	/* A table that is not in stage 2, its root and what it points to */
+	t.root = GUEST_GPA + 64 * SZ_1G;
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 6, &t));
+	touch(&n->ptd, 6, TEST_SRC, false, 0);
+	expect_fault(_metadata, r, 6, TEST_SRC, rd, 0x75,
+		     VFIO_DMA_FAULT_REASON_TRANSLATION, 2);
+	t.root = guest_alloc(&n->g, SZ_4K, SZ_4K);
+	*((u64 *)guest_va(&n->g, t.root) + ((TEST_SRC >> 39) & 511)) =
+		(GUEST_GPA + 64 * SZ_1G) | 0x67;
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 6, &t));
+	touch(&n->ptd, 6, TEST_SRC, false, 0);
+	expect_fault(_metadata, r, 6, TEST_SRC, rd, 0x76,
+		     VFIO_DMA_FAULT_REASON_TRANSLATION, 2);
+	/* Not bound; in a block of the table that is not there; blocked RID */
+	touch(&n->ptd, 7, TEST_SRC, false, 0);
+	expect_fault(_metadata, r, 7, TEST_SRC, rd, 0x59,
+		     VFIO_DMA_FAULT_REASON_NO_PASID, 0);
+	touch(&n->ptd, 0x4000, TEST_SRC, false, 0);
+	expect_fault(_metadata, r, 0x4000, TEST_SRC, rd, 0x51,
+		     VFIO_DMA_FAULT_REASON_NO_PASID, 0);
+	test_ok(nest_block(&n->c, NEST_ALL_GROUPS, NEST_RID));
+	touch(&n->ptd, NEST_RID, TEST_SRC, false, 0);
+	expect_fault(_metadata, r, NEST_RID, TEST_SRC, rd, 0x59,
+		     VFIO_DMA_FAULT_REASON_NO_PASID, 0);
+	/* Stage 2 alone */
+	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, NEST_RID));
+	touch(&n->ptd, NEST_RID, TEST_SRC, false, 0);
+	expect_fault(_metadata, r, NEST_RID, TEST_SRC, rd, 0x79,
+		     VFIO_DMA_FAULT_REASON_TRANSLATION, 2);
+}
+
+/* Privileged access and execution that the guest did not allow */
+TEST_F(nesting_fault, reasons_exec_priv)
+{
+	struct nest *n = &self->n;
+
+	if (!(n->feat.flags & VFIO_DEVICE_NESTING_PASID_EXEC))
+		SKIP(return, "%s cannot ask for execution", n->d.bdf);
+	touch(&n->ptd, PASID, TEST_SRC, false, PTD_F_EXEC);
+	expect_fault(_metadata, &self->r, PASID, TEST_SRC,
+		     VFIO_DMA_FAULT_PERM_READ | VFIO_DMA_FAULT_PERM_EXEC, 0x5c,
+		     VFIO_DMA_FAULT_REASON_PERMISSION, 0);
+	if (!(n->feat.flags & VFIO_DEVICE_NESTING_PASID_PRIV))
+		return;
+	touch(&n->ptd, PASID, TEST_SRC, false, PTD_F_PRIV);
+	expect_fault(_metadata, &self->r, PASID, TEST_SRC,
+		     VFIO_DMA_FAULT_PERM_READ | VFIO_DMA_FAULT_PERM_PRIV, 0x5d,
+		     VFIO_DMA_FAULT_REASON_PERMISSION, 0);
+}
+
+/* Its number is in the books of the right one, and only there */
+TEST_F(nesting_fault, two)
+{
+	struct nest *n = &self->n;
+	struct vfio_device d2;
+	struct fault_ring r2;
+	struct ptd ptd2;
+
+	if (test_nr < 2)
+		SKIP(return, "needs two devices");
+	nest_add_device(_metadata, n, &d2, &ptd2, 1);
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 6, &self->s.t));
+	test_ok(fault_open(&r2, &d2, VFIO_DMA_FAULT_UNRECOVERABLE, 16));
+	touch(&n->ptd, PASID, 0x1000, false, 0);
+	touch(&ptd2, 6, 0x2000, false, 0);
+	touch(&ptd2, PASID, 0x3000, false, 0);
+	touch(&n->ptd, 6, 0x4000, false, 0);
+	expect_fault(_metadata, &self->r, PASID, 0x1000,
+		     VFIO_DMA_FAULT_PERM_READ, 0x71,
+		     VFIO_DMA_FAULT_REASON_TRANSLATION, 1);
+	expect_fault(_metadata, &self->r, 6, 0x4000, VFIO_DMA_FAULT_PERM_READ,
+		     0x71, VFIO_DMA_FAULT_REASON_TRANSLATION, 1);
+	expect_fault(_metadata, &r2, 6, 0x2000, VFIO_DMA_FAULT_PERM_READ, 0x71,
+		     VFIO_DMA_FAULT_REASON_TRANSLATION, 1);
+	expect_fault(_metadata, &r2, PASID, 0x3000, VFIO_DMA_FAULT_PERM_READ,
+		     0x71, VFIO_DMA_FAULT_REASON_TRANSLATION, 1);
+	EXPECT_EQ(0, fault_pending(&self->r));
+	EXPECT_EQ(0, fault_pending(&r2));
+}
+
+static u64 signals(struct fault_ring *r)
+{
+	u64 count = 0;
+
+	return read(r->eventfd, &count, sizeof(count)) == sizeof(count) ?
+		count : 0;
+}
+
+/* One wakeup until the consumer has caught up, whatever comes meanwhile */
+TEST_F(nesting_fault, eventfd)
+{
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	int i;
+
+	EXPECT_EQ(0, signals(r));
+	for (i = 0; i < 5; i++)
+		burst(n, 0, PASID, 4);
+	while (fault_pending(r) < 20)
+		usleep(1000);
+	EXPECT_EQ(1, signals(r));
+	/* Not all read: nobody waits */
+	fault_consume(r, 19);
+	burst(n, 0, PASID, 4);
+	while (fault_pending(r) < 5)
+		usleep(1000);
+	EXPECT_EQ(0, signals(r));
+	/* All read: somebody may */
+	fault_consume(r, 5);
+	burst(n, 0, PASID, 4);
+	while (fault_pending(r) < 4)
+		usleep(1000);
+	EXPECT_EQ(1, signals(r));
+
+	/* An eventfd for what is there already */
+	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE, 64, -1));
+	EXPECT_EQ(0, signals(r));
+	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE, 64, r->eventfd));
+	EXPECT_EQ(1, signals(r));
+	fault_consume(r, 4);
+	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE, 64, r->eventfd));
+	EXPECT_EQ(0, signals(r));
+}
+
+/* An index that is not in the ring harms who wrote it */
+TEST_F(nesting_fault, bad_index)
+{
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	static const u32 bad[] = { 1, 65, 1u << 31, ~0u };
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		r->user->consumer = r->index + bad[i];
+		burst(n, 0, PASID, 1);
+		while (r->header->lost == i)
+			usleep(1000);
+		EXPECT_EQ(i + 1, r->header->lost);
+		EXPECT_EQ(0, fault_pending(r));
+	}
+	r->user->consumer = r->index;
+	burst(n, 0, PASID, 1);
+	expect_fault(_metadata, r, PASID, 0x1000, VFIO_DMA_FAULT_PERM_READ,
+		     0x71, VFIO_DMA_FAULT_REASON_TRANSLATION, 1);
+}
+
+/* read() and pwrite() do what a mapping does */
+TEST_F(nesting_fault, unmapped)
+{
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	struct vfio_dma_fault_header h;
+	struct vfio_dma_fault f;
+	u32 index = 1;
+
+	burst(n, 0, PASID, 1);
+	while (!fault_pending(r))
+		usleep(1000);
+	ASSERT_EQ(sizeof(h), pread(n->d.fd, &h, sizeof(h), r->offset));
+	EXPECT_EQ(sizeof(f), h.entry_size);
+	EXPECT_EQ(64, h.depth);
+	EXPECT_EQ(1, h.producer);
+	ASSERT_EQ(sizeof(f), pread(n->d.fd, &f, sizeof(f),
+				   r->offset + h.ring_offset));
+	EXPECT_EQ(1, f.seq);
+	EXPECT_EQ(0x1000, f.addr);
+	ASSERT_EQ(4, pwrite(n->d.fd, &index, 4, r->offset + h.user_offset));
+	EXPECT_EQ(1, r->user->consumer);
+
+	/* Only this, and only so */
+	EXPECT_EQ(-1, pwrite(n->d.fd, &index, 4, r->offset));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, pwrite(n->d.fd, &index, 2, r->offset + h.user_offset));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, pwrite(n->d.fd, &index, 4,
+			     r->offset + h.user_offset + 4));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, pwrite(n->d.fd, &f, sizeof(f),
+			     r->offset + h.ring_offset));
+	EXPECT_EQ(EINVAL, errno);
+	/* Behind the memory there is nothing */
+	EXPECT_EQ(0, pread(n->d.fd, &f, sizeof(f),
+			   r->offset + h.ring_offset + 64 * sizeof(f)));
+}
+
+static int try_map(struct fault_ring *r, u64 offset, size_t len, int prot)
+{
+	void *p = mmap(NULL, len, prot, MAP_SHARED, r->dev->fd,
+		       r->offset + offset);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	munmap(p, len);
+	return 0;
+}
+
+TEST_F(nesting_fault, mappings)
+{
+	struct fault_ring *r = &self->r;
+	const u64 user = r->header->user_offset, ring = r->header->ring_offset;
+	const size_t page = sysconf(_SC_PAGESIZE);
+	const int rw = PROT_READ | PROT_WRITE;
+	const u64 size = ring + 65536 * sizeof(struct vfio_dma_fault);
+
+	test_err(EPERM, try_map(r, 0, page, rw));
+	test_err(EPERM, try_map(r, ring, page, rw));
+	test_err(EPERM, try_map(r, 0, 2 * page, rw));
+	test_err(EPERM, try_map(r, user, 2 * page, rw));
+	test_ok(try_map(r, user, page, rw));
+	test_ok(try_map(r, 0, size, PROT_READ));
+	test_err(EINVAL, try_map(r, 0, size + page, PROT_READ));
+	test_err(EINVAL, try_map(r, size, page, PROT_READ));
+	/* Nor later */
+	EXPECT_EQ(-1, mprotect((void *)r->header, page, rw));
+	EXPECT_EQ(EACCES, errno);
+	EXPECT_EQ(-1, mprotect((void *)r->entries, page, rw));
+	EXPECT_EQ(EACCES, errno);
+}
+
+TEST_F(nesting_fault, arguments)
+{
+	struct vfio_device *d = &self->n.d;
+	const u32 on = VFIO_DMA_FAULT_UNRECOVERABLE;
+	struct vfio_device_feature_dma_fault set = {
+		.flags = on, .depth = 64, .eventfd = -1, .__reserved = 1,
+	};
+	int fd;
+
+	test_err(EINVAL, fault_set(d, 0, 64, -1));
+	test_err(EINVAL, fault_set(d, 4, 64, -1));
+	test_err(EINVAL, fault_set(d, on | 1u << 31, 64, -1));
+	test_err(EINVAL, fault_set(d, on, 8, -1));
+	test_err(EINVAL, fault_set(d, on, 65, -1));
+	test_err(EINVAL, fault_set(d, on, 131072, -1));
+	test_err(EINVAL, fault_set(d, on, 1u << 31, -1));
+	test_err(EINVAL, fault_set(d, on, 0, -1));
+	test_err(EINVAL, fault_set(d, 0, 0, 0));
+	test_err(EINVAL, fault_set(d, on, 64, -2));
+	test_err(EBADF, fault_set(d, on, 64, 9999));
+	fd = memfd_create("x", 0);
+	test_err(EINVAL, fault_set(d, on, 64, fd));
+	close(fd);
+	test_err(EINVAL, vfio_device_feature_set(d, VFIO_DEVICE_FEATURE_DMA_FAULT,
+						 &set, sizeof(set)));
+	test_err(EINVAL, vfio_device_feature_set(d, VFIO_DEVICE_FEATURE_DMA_FAULT,
+						 &set, sizeof(set) - 4));
+	test_err(EINVAL, vfio_device_feature_get(d, VFIO_DEVICE_FEATURE_DMA_FAULT,
+						 &set, sizeof(set)));
+	test_err(EINVAL, vfio_device_feature_get(d,
+						 VFIO_DEVICE_FEATURE_DMA_FAULT_DRAIN,
+						 NULL, 0));
+
+	/* None of it changed anything */
+	burst(&self->n, 0, PASID, 1);
+	expect_fault(_metadata, &self->r, PASID, 0x1000,
+		     VFIO_DMA_FAULT_PERM_READ, 0x71,
+		     VFIO_DMA_FAULT_REASON_TRANSLATION, 1);
+}
+
+/* Another depth: when all is read, and the numbers go on */
+TEST_F(nesting_fault, resize)
+{
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	const u32 on = VFIO_DMA_FAULT_UNRECOVERABLE;
+	struct vfio_dma_fault f;
+	u32 i;
+
+	for (i = 0; i < 20; i++) {
+		burst(n, 0, PASID, 1);
+		ASSERT_EQ(1, fault_next(r, &f, 5000));
+		burst(n, 0, PASID, 1);
+		ASSERT_LT(0, fault_wait(r, 5000));
+		test_err(EBUSY, fault_set(&n->d, on, i & 1 ? 64 : 16, -1));
+		test_ok(fault_set(&n->d, on, r->depth, r->eventfd));
+		ASSERT_EQ(1, fault_next(r, &f, 5000));
+		EXPECT_EQ(2 * i + 2, f.seq);
+		test_ok(fault_set(&n->d, on, i & 1 ? 64 : 16, r->eventfd));
+		r->depth = i & 1 ? 64 : 16;
+		EXPECT_EQ(r->depth, r->header->depth);
+		EXPECT_EQ(r->index, r->user->consumer);
+	}
+}
+
+/* Off: no memory any more; on again: as if it were new */
+TEST_F(nesting_fault, off_and_on)
+{
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	struct vfio_dma_fault_header h;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		test_ok(fault_set(&n->d, 0, 0, -1));
+		test_ok(fault_set(&n->d, 0, 0, -1));
+		EXPECT_EQ(-1, pread(n->d.fd, &h, sizeof(h), r->offset));
+		EXPECT_EQ(ENODATA, errno);
+		/* Nobody hears it */
+		burst(n, 0, PASID, 4);
+		test_ok(fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE, 64,
+				  r->eventfd));
+		r->index = 0;
+		EXPECT_EQ(0, fault_pending(r));
+		burst(n, 0, PASID, 1);
+		expect_fault(_metadata, r, PASID, 0x1000,
+			     VFIO_DMA_FAULT_PERM_READ, 0x71,
+			     VFIO_DMA_FAULT_REASON_TRANSLATION, 1);
+	}
+	test_ok(fault_set(&n->d, 0, 0, -1));
+}
+
+TEST_F_SIGNAL(nesting_fault, off_mapped, SIGBUS)
+{
+	/* A skipped test has no mapping to fault on */
+	if (!self->n.have_mon)
+		raise(SIGBUS);
+	test_ok(fault_set(&self->n.d, 0, 0, -1));
+	fault_pending(&self->r);
+}
+
+/* Closed, killed and reset while faults come, from both processors */
+TEST_F_TIMEOUT(nesting_fault, teardown, 120)
+{
+	struct nest *n = &self->n;
+	pid_t pid;
+	int i;
+
+	nest_close(n);
+	fault_close(&self->r);
+	for (i = 0; i < 8; i++) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			memset(n, 0, sizeof(*n));
+			nest_setup_mon(_metadata, n, 0);
+			test_ok(fault_open(&self->r, &n->d,
+					   VFIO_DMA_FAULT_UNRECOVERABLE, 16));
+			if (!fork()) {
+				for (;;)
+					burst(n, 1, 7, 8);
+			}
+			for (;;) {
+				if (i & 1)
+					vfio_device_reset(&n->d);
+				if (i & 2)
+					fault_set(&n->d, 0, 0, -1);
+				fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE,
+					  16, self->r.eventfd);
+				burst(n, 0, 7, 8);
+			}
+		}
+		setpgid(pid, pid);
+		usleep(400000);
+		kill(pid, SIGKILL);
+		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+		kill(-pid, SIGKILL);
+	}
+}
+
+/* A device that raises too many: the last one says so, the others are spared */
+TEST_F(nesting_fault, muted)
+{
+	static const char param[] = "/sys/module/fault/parameters/fault_limit";
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	struct vfio_dma_fault f;
+	FILE *file = fopen(param, "w");
+	struct books a, b;
+	int i;
+
+	if (!file)
+		SKIP(return, "no %s", param);
+	fprintf(file, "20\n");
+	fclose(file);
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 6, &self->s.t));
+	for (i = 0; i < 10; i++)
+		burst(n, 0, PASID, 4);
+	do {
+		ASSERT_EQ(1, fault_next(r, &f, 5000));
+	} while (!(f.flags & VFIO_DMA_FAULT_F_MUTED));
+	EXPECT_EQ(PASID, f.pasid);
+	while (fault_pending(r))
+		fault_next(r, &f, 0);
+	books_read(n, &a);
+	burst(n, 0, PASID, 20);
+	books_read(n, &b);
+	EXPECT_EQ(a.recorded, b.recorded);
+	EXPECT_EQ(0, fault_pending(r));
+
+	/* Another PASID, and this one when it is bound again */
+	sleep(1);
+	touch(&n->ptd, 6, 0x1000, false, 0);
+	expect_fault(_metadata, r, 6, 0x1000, VFIO_DMA_FAULT_PERM_READ, 0x71,
+		     VFIO_DMA_FAULT_REASON_TRANSLATION, 1);
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
+	touch(&n->ptd, PASID, 0x1000, false, 0);
+	expect_fault(_metadata, r, PASID, 0x1000, VFIO_DMA_FAULT_PERM_READ,
+		     0x71, VFIO_DMA_FAULT_REASON_TRANSLATION, 1);
+	file = fopen(param, "w");
+	fprintf(file, "65536\n");
+	fclose(file);
+}
+
 VFIO_TEST_MAIN

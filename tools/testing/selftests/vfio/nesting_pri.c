@@ -563,7 +563,6 @@ TEST_F_TIMEOUT(nesting_pri, killed, 60)
 
 	close_all(self);
 	for (i = 0; i < 5; i++) {
-
 		pid = fork();
 		ASSERT_LE(0, pid);
 		if (!pid) {
