@@ -34,7 +34,7 @@ static void layout_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, sizeof(struct vfio_iommu_type1_bind), 40);
 	KUNIT_EXPECT_EQ(test,
 			sizeof(struct vfio_iommu_type1_cache_invalidate), 40);
-	KUNIT_EXPECT_EQ(test, sizeof(struct vfio_device_feature_nesting), 24);
+	KUNIT_EXPECT_EQ(test, sizeof(struct vfio_device_feature_nesting), 32);
 	KUNIT_EXPECT_EQ(test, sizeof(struct vfio_nesting_format), 16);
 	KUNIT_EXPECT_EQ(test,
 			offsetof(struct vfio_iommu_type1_info_cap_nesting,

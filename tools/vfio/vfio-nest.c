@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "json.h"
 #include "libvfio.h"
 #include "requirements.h"
@@ -31,6 +32,7 @@
 
 static const char usage[] =
 "Usage: vfio-nest info [--json] [--root DIR] BDF\n"
+"       vfio-nest faults [--json] [--count N] BDF\n"
 "       vfio-nest demo [BDF]\n"
 "       vfio-nest --help\n"
 "\n"
@@ -40,9 +42,13 @@ static const char usage[] =
 "              --json       for programs\n"
 "              --root DIR   look at a copy of another machine's /sys, /proc\n"
 "                           and /boot below DIR\n"
+"  faults BDF  Print what the IOMMU refuses the device, and what pages it asks\n"
+"              for, as it happens and whoever has it open, like dmesg -w.\n"
+"              --json       one object a line\n"
+"              --count N    stop after N\n"
 "  demo [BDF]  Play a guest: build page tables in its memory, bind them to\n"
 "              PASIDs, let the device copy through them, take a page away and\n"
-"              watch the IOMMU stop the device.  Needs the emulated device\n"
+"              watch the IOMMU stop the device, give it a page when it asks.  Needs the emulated device\n"
 "              pasid-testdev; without BDF the first one that is found.\n"
 "\n"
 "BDF is a PCI address as lspci prints it: 0000:01:00.0 or 01:00.0.\n"
@@ -191,6 +197,10 @@ static const struct {
 	  "changes to a table cannot be made visible" },
 	{ VFIO_NESTING_FEATURE_PASID_ALLOC, "allocate host PASIDs",
 	  "the VMM chooses numbers itself, any below the width will do" },
+	{ VFIO_NESTING_FEATURE_DMA_FAULT, "report faults",
+	  "a refused access is seen in the kernel's log only" },
+	{ VFIO_NESTING_FEATURE_PAGE_REQUEST, "page requests",
+	  "memory of the guest has to be there before the device uses it" },
 };
 
 static void row(const char *name, const char *fmt, ...)
@@ -290,6 +300,11 @@ static void show_device(const struct vfio_device *d)
 	    yes_no(n.flags & VFIO_DEVICE_NESTING_PASID_PRIV));
 	row("device TLB (ATS)", "%s",
 	    n.flags & VFIO_DEVICE_NESTING_ATS ? "on" : "off");
+	if (n.max_requests)
+		row("page requests (PRI)", "%u outstanding at most",
+		    n.max_requests);
+	else
+		row("page requests (PRI)", "no");
 	if (n.format == VFIO_NESTING_FORMAT_VTD_S1 &&
 	    n.hw_info_len >= sizeof(hw))
 		show_vtd(&hw);
@@ -343,6 +358,7 @@ static void json_info(const char *bdf, const struct requirements *reqs,
 	if (info && !nest_device_info(d, &n, &hw)) {
 		json_number(&j, "pasid_bits", n.pasid_bits);
 		json_number(&j, "device_flags", n.flags);
+		json_number(&j, "max_requests", n.max_requests);
 		if (n.format == VFIO_NESTING_FORMAT_VTD_S1 &&
 		    n.hw_info_len >= sizeof(hw)) {
 			json_hex(&j, "vtd_cap", hw.cap_reg);
@@ -829,9 +845,11 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "root", required_argument, NULL, 'r' },
+		{ "count", required_argument, NULL, 'c' },
 		{ }
 	};
 	const char *root = "", *cmd;
+	unsigned long count = 0;
 	char bdf[VFIO_BDF_LEN];
 	bool json = false;
 	int c;
@@ -848,6 +866,11 @@ int main(int argc, char **argv)
 		case 'r':
 			root = optarg;
 			break;
+		case 'c':
+			count = strtoul(optarg, NULL, 0);
+			if (!count)
+				return wrong_usage("--count: how many?");
+			break;
 		default:
 			fprintf(stderr, "\n%s", usage);
 			return EX_USAGE;
@@ -861,13 +884,24 @@ int main(int argc, char **argv)
 	if (optind < argc && vfio_parse_bdf(argv[optind], bdf))
 		return wrong_usage(vfio_why());
 
+	if (count && strcmp(cmd, "faults"))
+		return wrong_usage("--count goes with faults");
 	if (!strcmp(cmd, "info")) {
 		if (optind == argc)
 			return wrong_usage("info: of what?");
 		return do_info(bdf, root, json);
 	}
-	if (root[0] || json)
-		return wrong_usage("--json and --root go with info");
+	if (root[0])
+		return wrong_usage("--root goes with info");
+	if (!strcmp(cmd, "faults")) {
+		if (optind == argc)
+			return wrong_usage("faults: of what?");
+		c = faults_follow(bdf, json, count);
+		return c ? complain(EX_FAILED, c,
+"It takes root, and a kernel with the series and CONFIG_FTRACE.") : EX_OK;
+	}
+	if (json)
+		return wrong_usage("--json goes with info and faults");
 	if (!strcmp(cmd, "demo"))
 		return do_demo(optind < argc ? bdf : NULL);
 	return wrong_usage("unknown command");

@@ -20,18 +20,23 @@ DECLARE_EVENT_CLASS(iommu_dma_fault_class,
 				     __field(u32, flags)
 				     __field(u32, pasid)
 				     __field(u32, perm)
+				     __field(u32, reason)
+				     __field(u32, stage)
 				     __field(u32, hw_reason)),
 		    TP_fast_assign(__assign_str(device);
 				   __entry->addr = fault->addr;
 				   __entry->flags = fault->flags;
 				   __entry->pasid = fault->pasid;
 				   __entry->perm = fault->perm;
+				   __entry->reason = fault->reason;
+				   __entry->stage = fault->stage;
 				   __entry->hw_reason = fault->hw_reason;),
-		    TP_printk("%s addr=0x%llx pasid=%d perm=0x%x reason=0x%x%s",
+		    TP_printk("%s addr=0x%llx pasid=%d perm=0x%x reason=%u stage=%u code=0x%x%s",
 			      __get_str(device), __entry->addr,
 			      __entry->flags & IOMMU_DMA_FAULT_F_PASID ?
 				(int)__entry->pasid : -1,
-			      __entry->perm, __entry->hw_reason,
+			      __entry->perm, __entry->reason, __entry->stage,
+			      __entry->hw_reason,
 			      __entry->flags & IOMMU_DMA_FAULT_F_MUTED ?
 				" muted" : "")
 );
@@ -70,7 +75,7 @@ TRACE_EVENT(iommu_page_request,
 			   __entry->grpid = prm->grpid;
 			   __entry->flags = prm->flags;
 			   __entry->count = group->fault_count;),
-	    TP_printk("%s cookie=%llu pasid=%d group=%u last=0x%llx pages=%u",
+	    TP_printk("%s cookie=%llu pasid=%d group=%u addr=0x%llx pages=%u",
 		      __get_str(device), __entry->cookie,
 		      __entry->flags & IOMMU_FAULT_PAGE_REQUEST_PASID_VALID ?
 			(int)__entry->pasid : -1,
