@@ -89,7 +89,7 @@ static void print_text(const char *event, double time, const char *line)
 {
 	unsigned long long addr = 0, pasid = -1ull, perm = 0, reason = 0;
 	unsigned long long stage = 0, code = 0, group = 0, pages = 0;
-	char who[32] = "no PASID", what[32];
+	char who[32] = "no PASID", what[48];
 
 	field(line, "addr", &addr);
 	field(line, "perm", &perm);

@@ -466,6 +466,8 @@ static void hardware(struct demo *demo)
 		  "PASID device-TLB invalidations" },
 		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_WAIT), "waits" },
 		{ IOMMU_MON_EV_F_RAISED, "faults" },
+		{ IOMMU_MON_EV_PR_RECEIVED, "page requests" },
+		{ IOMMU_MON_EV_PR_ANSWERED(0), "answered with success" },
 	};
 	char text[512] = "";
 	unsigned int i;
@@ -756,6 +758,139 @@ static int demo_unmap(struct demo *demo, struct process *p)
 	return demo_stopped(demo, p, gone, PTD_F_NO_ATS);
 }
 
+/* What the ring has next, within five seconds */
+static int demo_fault(struct fault_ring *r, u32 type, struct vfio_dma_fault *f)
+{
+	int ret = fault_next(r, f, 5000);
+
+	if (ret == 1 && f->type == type)
+		return 0;
+	vfio_fail(ret < 0 ? ret : 0, ret == 1 ?
+		  "the ring has an entry of type %u, not %u" :
+		  "there is nothing in the ring", f->type, type);
+	return complain(EX_FAILED, ret < 0 ? ret : 0, NULL);
+}
+
+/* A page that is there when the device asks for it */
+static int demo_demand(struct demo *demo, struct fault_ring *r,
+		       struct process *p)
+{
+	u64 gone = DEMO_DST + SZ_4K;
+	struct ptd_desc d = {
+		.op = PTD_OP_MEMMOVE,
+		.pasid = ptd_pasid(p->pasid),
+		.src = DEMO_SRC,
+		.dst = DEMO_DST,
+		.len = DEMO_LEN,
+	};
+	u8 *dst = guest_va(&demo->g, p->dst);
+	struct vfio_dma_fault f;
+	struct ptd_record rec;
+	int ret;
+
+	step(demo, "The device asks process %s for a page", p->name);
+	memset(dst, 0, DEMO_LEN);
+	ret = s1_unmap(&p->table, gone);
+	if (!ret)
+		ret = nest_inval_range(&demo->c, NEST_ALL_GROUPS, p->pasid,
+				       &p->table, gone, 1);
+	if (ret) {
+		vfio_fail(ret, "take a page away");
+		return complain(EX_FAILED, ret, NULL);
+	}
+	ptd_submit(&demo->ptd, 0, &d);
+	say("   ", "The page at 0x%llx is not mapped.  The device starts to copy.",
+	    gone);
+	ret = demo_fault(r, VFIO_DMA_FAULT_TYPE_PAGE_REQUEST, &f);
+	if (ret)
+		return ret;
+	say("   ",
+	    "In the ring: number %llu, page request, PASID 0x%x, %s at 0x%llx, group %u.  The device waits.",
+	    (u64)f.seq, f.pasid,
+	    f.perm & VFIO_DMA_FAULT_PERM_WRITE ? "write" : "read",
+	    (u64)f.addr, f.group);
+	ret = s1_map(&p->table, f.addr, p->dst + (f.addr - DEMO_DST), SZ_4K,
+		     SZ_4K, S1_RW);
+	if (!ret)
+		ret = fault_answer(r, &f, VFIO_DMA_FAULT_RESPONSE_SUCCESS);
+	if (!ret)
+		ret = ptd_wait(&demo->ptd, 0, &rec);
+	if (ret) {
+		vfio_fail(ret, "answer the page request");
+		return complain(EX_FAILED, ret, NULL);
+	}
+	if (rec.status != PTD_ST_OK || dst[DEMO_LEN - 1] != p->fill) {
+		vfio_fail(0, "the copy did not complete: %s",
+			  ptd_status_name(rec.status));
+		return complain(EX_FAILED, 0, NULL);
+	}
+	say("   ",
+	    "We map it and answer \"success\".  Device: \"%s\", %u bytes, all there.",
+	    ptd_status_name(rec.status), rec.done);
+	hardware(demo);
+	return 0;
+}
+
+/* An access that nobody allowed: it is over, and the ring tells */
+static int demo_lost_case(struct demo *demo, struct fault_ring *r,
+			  struct process *p)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_FILL,
+		.flags = PTD_F_NO_ATS,
+		.pasid = ptd_pasid(p->pasid),
+		.dst = DEMO_SRC,
+		.len = 8,
+	};
+	struct vfio_dma_fault f;
+	struct ptd_record rec;
+	int ret;
+
+	step(demo, "The device writes where process %s may only read",
+	     p->name);
+	ret = ptd_run(&demo->ptd, 0, &d, &rec);
+	if (ret < 0)
+		return complain(EX_FAILED, ret, NULL);
+	say("   ", "Device: \"%s\" at 0x%llx.", ptd_status_name(ret),
+	    (u64)rec.fault_addr);
+	ret = demo_fault(r, VFIO_DMA_FAULT_TYPE_UNRECOVERABLE, &f);
+	if (ret)
+		return ret;
+	say("   ",
+	    "In the ring: number %llu, PASID 0x%x, %s at 0x%llx: %s (0x%x of the hardware).",
+	    (u64)f.seq, f.pasid,
+	    f.perm & VFIO_DMA_FAULT_PERM_WRITE ? "write" : "read",
+	    (u64)f.addr, fault_reason_name(f.reason), f.hw_reason);
+	hardware(demo);
+	return 0;
+}
+
+static int demo_faults(struct demo *demo, struct process *p)
+{
+	u32 kinds = VFIO_DMA_FAULT_UNRECOVERABLE;
+	struct vfio_device_feature_nesting n;
+	struct fault_ring r;
+	int ret;
+
+	ret = nest_device_info(&demo->d, &n, NULL);
+	if (!ret && n.max_requests)
+		kinds |= VFIO_DMA_FAULT_PAGE_REQUEST;
+	step(demo, "A ring for the faults");
+	ret = fault_open(&r, &demo->d, kinds, 64);
+	if (ret)
+		return complain(EX_FAILED, ret, NULL);
+	say("   ",
+	    "VFIO_DEVICE_FEATURE_DMA_FAULT: %u entries, mapped; an eventfd wakes us%s.",
+	    r.depth, kinds & VFIO_DMA_FAULT_PAGE_REQUEST ?
+	    "; page requests are on" : "");
+	if (kinds & VFIO_DMA_FAULT_PAGE_REQUEST)
+		ret = demo_demand(demo, &r, p);
+	if (!ret)
+		ret = demo_lost_case(demo, &r, p);
+	fault_close(&r);
+	return ret;
+}
+
 static int demo_end(struct demo *demo, struct process *p, unsigned int n)
 {
 	int ret;
@@ -824,6 +959,8 @@ static int do_demo(const char *bdf)
 	}
 	say("   ", "Same addresses, another PASID: other memory.");
 	ret = demo_unmap(&demo, &p[0]);
+	if (!ret)
+		ret = demo_faults(&demo, &p[1]);
 	if (!ret)
 		ret = demo_end(&demo, p, ARRAY_SIZE(p));
 	if (ret)

@@ -188,7 +188,7 @@ FIXTURE_VARIANT_ADD(fault_flood, paced)
 
 FIXTURE_VARIANT_ADD(fault_flood, slow)
 {
-	.depth = 64, .faults = 2000, .burst = 4, .slow = true,
+	.depth = 64, .faults = 500, .burst = 4, .slow = true,
 };
 
 FIXTURE_VARIANT_ADD(fault_flood, unpaced)
@@ -198,7 +198,7 @@ FIXTURE_VARIANT_ADD(fault_flood, unpaced)
 
 FIXTURE_VARIANT_ADD(fault_flood, deep)
 {
-	.depth = 65536, .faults = 4000, .burst = 8, .slow = true,
+	.depth = 65536, .faults = 1000, .burst = 8, .slow = true,
 };
 
 FIXTURE_VARIANT_ADD(fault_flood, long_64)
@@ -331,12 +331,6 @@ static void reasons(struct __test_metadata *_metadata,
 	touch(&n->ptd, pasid, 32ull << 39, false, 0);
 	expect_fault(_metadata, r, pasid, 32ull << 39, rd, 0x72,
 		     VFIO_DMA_FAULT_REASON_BAD_PTE, 1);
-	/* The interrupt range; without PASID that would be an interrupt */
-	if (pasid) {
-		touch(&n->ptd, pasid, 0xfee00000, false, 0);
-		expect_fault(_metadata, r, pasid, 0xfee00000, rd, 0x87,
-			     VFIO_DMA_FAULT_REASON_OOR, 0);
-	}
 	/* Not canonical */
 	touch(&n->ptd, pasid, 1ull << 60, false, 0);
 	expect_fault(_metadata, r, pasid, 1ull << 60, rd, 0x80,
