@@ -141,6 +141,7 @@ static struct kunit_suite ring_suite = {
 	.exit = ring_exit,
 	.test_cases = ring_cases,
 };
+
 kunit_test_suite(ring_suite);
 
 MODULE_DESCRIPTION("KUnit tests of the ring of DMA faults");

@@ -403,4 +403,128 @@ TEST_F_TIMEOUT(nesting_failnth, attach, 240)
 	EXPECT_LT(2, failures);
 }
 
+/*
+ * Faults
+ */
+#define FAULT_KINDS							\
+	(VFIO_DMA_FAULT_UNRECOVERABLE | VFIO_DMA_FAULT_PAGE_REQUEST)
+
+static bool pri_is_on(struct nest *n)
+{
+	return ptd_read32(&n->ptd, PTD_STATUS) & PTD_STATUS_PRI;
+}
+
+FIXTURE(failnth_fault)
+{
+	FIXTURE_DATA(nesting_failnth) f;
+};
+
+FIXTURE_SETUP(failnth_fault)
+{
+	nesting_failnth_setup(_metadata, &self->f, NULL);
+	if (!_metadata->exit_code && !self->f.n.feat.max_requests)
+		SKIP(return, "no page requests here");
+}
+
+FIXTURE_TEARDOWN(failnth_fault)
+{
+}
+
+TEST_F_TIMEOUT(failnth_fault, enable, 240)
+{
+	struct nest *n = &self->f.n;
+	int nth, ret, failures = 0;
+	bool failed;
+
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->f.a.t));
+	for_each_failure(nth, failed) {
+		fail_arm(nth);
+		ret = fault_set(&n->d, FAULT_KINDS, 64, -1);
+		failed = fail_disarm();
+		if (ret) {
+			ASSERT_TRUE(failed);
+			check_failed(_metadata, ret);
+			failures++;
+			test_err(ENODATA, fault_drain(&n->d));
+		} else {
+			test_ok(fault_drain(&n->d));
+		}
+		EXPECT_EQ(!ret, pri_is_on(n));
+		test_ok(fault_set(&n->d, 0, 0, -1));
+		EXPECT_FALSE(pri_is_on(n));
+	}
+	ASSERT_FALSE(failed);
+	EXPECT_LT(5, failures);
+}
+
+/* The first bind switches page requests on, or nothing happened */
+TEST_F_TIMEOUT(failnth_fault, bind, 240)
+{
+	struct nest *n = &self->f.n;
+	int nth, ret;
+	bool failed;
+
+	test_ok(fault_set(&n->d, FAULT_KINDS, 64, -1));
+	for_each_failure(nth, failed) {
+		fail_arm(nth);
+		ret = nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->f.a.t);
+		failed = fail_disarm();
+		EXPECT_EQ(!ret, pri_is_on(n));
+		bindings_are(_metadata, n, !ret);
+		if (ret)
+			check_failed(_metadata, ret);
+		else
+			test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, PASID));
+		EXPECT_FALSE(pri_is_on(n));
+	}
+	ASSERT_FALSE(failed);
+}
+
+/* Another depth, fewer kinds, an answer */
+TEST_F_TIMEOUT(failnth_fault, change, 240)
+{
+	struct nest *n = &self->f.n;
+	struct vfio_dma_fault f;
+	struct fault_ring r;
+	int nth, ret;
+	bool failed;
+
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->f.a.t));
+	for_each_failure(nth, failed) {
+		test_ok(fault_open(&r, &n->d, VFIO_DMA_FAULT_UNRECOVERABLE,
+				   64));
+		fail_arm(nth);
+		ret = fault_set(&n->d, FAULT_KINDS, 128, r.eventfd);
+		failed = fail_disarm();
+		if (ret) {
+			ASSERT_TRUE(failed);
+			check_failed(_metadata, ret);
+		}
+		EXPECT_EQ(ret ? 64 : 128, r.header->depth);
+		EXPECT_EQ(!ret, pri_is_on(n));
+		fault_close(&r);
+	}
+	ASSERT_FALSE(failed);
+
+	test_ok(fault_open(&r, &n->d, FAULT_KINDS, 64));
+	for_each_failure(nth, failed) {
+		ptd_write32(&n->ptd, PTD_PR_PASID, ptd_pasid(PASID));
+		ptd_write32(&n->ptd, PTD_PR_FLAGS, PTD_PR_READ | PTD_PR_LAST);
+		ptd_write32(&n->ptd, PTD_PR_SEND, 1);
+		ASSERT_EQ(1, fault_next(&r, &f, 5000));
+		fail_arm(nth);
+		ret = fault_answer(&r, &f, VFIO_DMA_FAULT_RESPONSE_SUCCESS);
+		failed = fail_disarm();
+		if (ret) {
+			ASSERT_TRUE(failed);
+			check_failed(_metadata, ret);
+			test_ok(fault_answer(&r, &f,
+					     VFIO_DMA_FAULT_RESPONSE_SUCCESS));
+		}
+		test_err(ENOENT, fault_answer(&r, &f,
+					      VFIO_DMA_FAULT_RESPONSE_SUCCESS));
+	}
+	ASSERT_FALSE(failed);
+}
+
 VFIO_TEST_MAIN
