@@ -283,14 +283,14 @@ static struct iommu_fault_consumer *fault_consumer(struct device *dev)
 }
 
 /*
- * When this returns, all page requests that @dev had sent were reported, and
- * no handler runs that found an attach handle which is gone now.
+ * When this returns, all faults and page requests that @dev had caused were
+ * reported, and no handler runs that found an attach handle which is gone now.
  */
 static void fault_drain(struct device *dev)
 {
 	const struct iommu_ops *ops = dev_iommu_ops(dev);
 
-	if (dev->iommu->iopf_on && ops->drain_faults)
+	if (ops->drain_faults)
 		ops->drain_faults(dev);
 }
 
@@ -354,7 +354,7 @@ int iommu_fault_attach_begin(struct device *dev, struct iommu_domain *domain)
  */
 void iommu_fault_attach_end(struct device *dev, bool replaced)
 {
-	if (replaced)
+	if (replaced && dev->iommu->iopf_on)
 		fault_drain(dev);
 	fault_switch_now(dev);
 	mutex_unlock(&dev->iommu->fault_lock);
@@ -455,8 +455,11 @@ iommu_fault_consumer_add(struct device *dev,
 	/* No guard(): what it would protect is freed on error. */
 	mutex_lock(&dev->iommu->fault_lock);
 	ret = fault_consumer(dev) ? -EBUSY : 0;
-	if (!ret)
+	if (!ret) {
+		/* What came before is not for the new consumer. */
+		fault_drain(dev);
 		rcu_assign_pointer(dev->iommu->fault_consumer, consumer);
+	}
 	mutex_unlock(&dev->iommu->fault_lock);
 
 	if (ret) {
@@ -593,8 +596,8 @@ EXPORT_SYMBOL_GPL(iommu_fault_respond);
  * iommu_fault_drain() - Wait for what the device has asked for
  * @consumer: of the device
  *
- * Every page request that the device had sent when this was called has been
- * given to @consumer, or dropped, when it returns.
+ * Every fault and page request that the device had caused when this was called
+ * has been given to @consumer, or dropped, when it returns.
  *
  * Context: may sleep.
  */

@@ -33,6 +33,10 @@
 #define FRCD_LO_PRIV		BIT(29)
 #define FRCD_LO_ATOMIC		BIT(28)		/* T2, with T1 */
 
+/* The file's own name says too little. */
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX	"intel_iommu."
+
 /*
  * No VMM can use as many faults of one device, and to read them takes a good
  * part of a processor.
@@ -308,6 +312,34 @@ static void fault_report(struct intel_iommu *iommu,
 		fault_print(iommu, rec);
 }
 
+/* Report what was read, and what there is; false: there was nothing */
+static bool fault_pass(struct intel_iommu *iommu)
+{
+	struct intel_fault *fault = &iommu->fault;
+	const struct intel_fault_record *rec;
+	unsigned int nr, i;
+	bool any, lost;
+
+	/* Keeps the devices that are found. */
+	guard(mutex)(&iommu->iopf_lock);
+
+	raw_spin_lock_irq(&iommu->register_lock);
+	any = fault_read(iommu);
+	rec = fault->rec[fault->fill];
+	nr = fault->nr;
+	lost = fault->lost;
+	fault->fill ^= 1;
+	fault->nr = 0;
+	fault->lost = false;
+	raw_spin_unlock_irq(&iommu->register_lock);
+
+	for (i = 0; i < nr; i++)
+		fault_report(iommu, &rec[i]);
+	if (lost)
+		fault_report_lost(iommu);
+	return any;
+}
+
 /**
  * dmar_fault_thread() - Report what the interrupt has read
  * @irq: ignored
@@ -320,34 +352,26 @@ static void fault_report(struct intel_iommu *iommu,
  */
 irqreturn_t dmar_fault_thread(int irq, void *dev_id)
 {
-	struct intel_iommu *iommu = dev_id;
-	struct intel_fault *fault = &iommu->fault;
-	const struct intel_fault_record *rec;
-	unsigned int nr, i;
-	bool any, lost;
-
-	do {
-		/* Keeps the devices that are found. */
-		guard(mutex)(&iommu->iopf_lock);
-
-		raw_spin_lock_irq(&iommu->register_lock);
-		any = fault_read(iommu);
-		rec = fault->rec[fault->fill];
-		nr = fault->nr;
-		lost = fault->lost;
-		fault->fill ^= 1;
-		fault->nr = 0;
-		fault->lost = false;
-		raw_spin_unlock_irq(&iommu->register_lock);
-
-		for (i = 0; i < nr; i++)
-			fault_report(iommu, &rec[i]);
-		if (lost)
-			fault_report_lost(iommu);
+	while (fault_pass(dev_id))
 		cond_resched();
-	} while (any);
-
 	return IRQ_HANDLED;
+}
+
+/**
+ * intel_fault_drain() - Report what is recorded now
+ * @iommu: the IOMMU
+ *
+ * What comes meanwhile is left to the interrupt.
+ *
+ * Context: may sleep.
+ */
+void intel_fault_drain(struct intel_iommu *iommu)
+{
+	unsigned int passes = cap_num_fault_regs(iommu->cap) /
+			      INTEL_FAULT_BATCH + 2;
+
+	while (passes-- && fault_pass(iommu))
+		;
 }
 
 /**

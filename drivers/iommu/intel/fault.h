@@ -52,4 +52,6 @@ struct intel_fault_rate {
 void dmar_fault_do_one(struct intel_iommu *iommu, int type, u8 fault_reason,
 		       u32 pasid, u16 source_id, unsigned long long addr);
 
+void intel_fault_drain(struct intel_iommu *iommu);
+
 #endif /* __INTEL_FAULT_H */

@@ -482,9 +482,9 @@ struct vfio_dma_fault_response {
 
 /*
  * VFIO_DEVICE_FEATURE_DMA_FAULT_DRAIN (SET, no data): returns once every page
- * request that the device sent before is in the ring, or was dropped.  What a
- * guest waits for with a wait descriptor that drains page requests.  ENODATA
- * if faults are off.
+ * request that the device sent before, and every fault recorded before, is in
+ * the ring, or was dropped.  What a guest waits for with a wait descriptor that
+ * drains page requests.  ENODATA if faults are off.
  */
 #define VFIO_DEVICE_FEATURE_DMA_FAULT_DRAIN	66
 

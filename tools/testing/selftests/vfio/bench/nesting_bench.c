@@ -354,6 +354,143 @@ static void bench_type1_pasid(struct ptd *ptd, const char *who, u32 pasid)
 	must("unbind", unbind());
 }
 
+/*
+ * Faults and page requests of a container: N come, then all are read, then
+ * all are answered.  The interrupt's thread runs as soon as the device has
+ * raised them, on the one processor there is.
+ */
+static struct fault_ring ring;
+static struct ptd fault_ptd;
+static u32 fault_pasid;
+static u32 nr_faults;
+static struct vfio_dma_fault_response answers[MAX_ENTRIES];
+
+static int raise_faults(void)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_CRC32,
+		.flags = PTD_F_NO_ATS,
+		.pasid = ptd_pasid(fault_pasid),
+		.src = 0x1000,
+		.len = 8,
+	};
+	u32 i;
+
+	for (i = 0; i < nr_faults; i++)
+		ptd_submit(&fault_ptd, 0, &d);
+	/* The device is done, and so is the kernel with what it raised */
+	while (ptd_read32(&fault_ptd, PTD_QUEUE(0) + PTD_Q_CPL_COUNT) <
+	       nr_faults)
+		;
+	return 0;
+}
+
+static int drop_completions(void)
+{
+	u32 i;
+
+	for (i = 0; i < nr_faults; i++)
+		ptd_write32(&fault_ptd, PTD_QUEUE(0) + PTD_Q_CPL_POP, 1);
+	return 0;
+}
+
+static int raise_requests(void)
+{
+	ptd_write32(&fault_ptd, PTD_PR_SEND, nr_faults);
+	return 0;
+}
+
+static int ring_read(void)
+{
+	u32 i;
+
+	while (fault_pending(&ring) < nr_faults)
+		;
+	for (i = 0; i < nr_faults; i++) {
+		const struct vfio_dma_fault *f = fault_peek(&ring, i);
+
+		answers[i].cookie = f->cookie;
+		answers[i].pasid = f->pasid;
+		answers[i].group = f->group;
+	}
+	fault_consume(&ring, nr_faults);
+	return 0;
+}
+
+static int ring_respond(void)
+{
+	int ret = fault_respond(&ring, answers, nr_faults);
+
+	return ret == (int)nr_faults ? 0 : -EIO;
+}
+
+static void request_setup(u32 pasid)
+{
+	ptd_write32(&fault_ptd, PTD_PR_ADDR, (u32)VA);
+	ptd_write32(&fault_ptd, PTD_PR_ADDR + 4, VA >> 32);
+	ptd_write32(&fault_ptd, PTD_PR_PASID, ptd_pasid(pasid));
+	ptd_write32(&fault_ptd, PTD_PR_FLAGS,
+		    PTD_PR_READ | PTD_PR_LAST | PTD_PR_EACH);
+}
+
+static u64 signals(void)
+{
+	u64 n = 0;
+
+	return read(ring.eventfd, &n, sizeof(n)) < 0 ? 0 : n;
+}
+
+static void measure_requests(const char *key, const struct step *steps)
+{
+	char name[64];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(batches); i++) {
+		nr_faults = batches[i];
+		snprintf(name, sizeof(name), "%s-%u", key, nr_faults);
+		measure(name, steps);
+	}
+}
+
+static void bench_faults(struct vfio_device *dev)
+{
+	static const struct step requests[] = {
+		{ "raise", raise_requests }, { "read", ring_read },
+		{ "respond", ring_respond }, {},
+	};
+	static const struct step faults[] = {
+		{ "raise", raise_faults }, { "read", ring_read },
+		{ "drop", drop_completions }, {},
+	};
+	static const u32 bursts[] = { 1, 8 };
+	char name[64];
+	unsigned int i;
+
+	if (fault_open(&ring, dev, VFIO_DMA_FAULT_UNRECOVERABLE |
+		       VFIO_DMA_FAULT_PAGE_REQUEST, 512))
+		return;
+	must("device", ptd_init(&fault_ptd, dev));
+	request_setup(PTD_NO_PASID);
+	measure_requests("ring-request-rid", requests);
+	request_setup(PASID);
+	measure_requests("ring-request-pasid", requests);
+
+	/* As many as there are records; beside it, with nobody to tell */
+	fault_pasid = PASID;
+	for (i = 0; i < ARRAY_SIZE(bursts); i++) {
+		nr_faults = bursts[i];
+		snprintf(name, sizeof(name), "ring-fault-%u", nr_faults);
+		measure(name, faults);
+	}
+	signals();
+	nr_faults = MAX_ENTRIES;
+	raise_requests();
+	printf("wakeups of %u requests: %llu\n", nr_faults, signals());
+	ring_read();
+	ring_respond();
+	fault_close(&ring);
+}
+
 static void bench_type1(void)
 {
 	struct vfio_device dev;
@@ -374,6 +511,13 @@ static void bench_type1(void)
 	show_ats("type1", &ptd);
 	bench_type1_pasid(&ptd, "pasid", PASID);
 	bench_type1_pasid(&ptd, "rid", NEST_RID);
+
+	bind_arg.pasid = NEST_RID;
+	must("bind", bind());
+	bind_arg.pasid = PASID;
+	must("bind", bind());
+	bench_faults(&dev);
+	must("unbind", unbind());
 	guest_exit(&guest);
 	vfio_device_close(&dev);
 	vfio_container_close(&container);
@@ -538,6 +682,73 @@ static void open_iommufd(struct vfio_device *dev)
 	dev->config_size = info.size;
 }
 
+/*
+ * iommufd's fault queue, requests without PASID
+ */
+static int fault_fd = -1;
+static struct iommu_hwpt_pgfault pgfaults[MAX_ENTRIES];
+static struct iommu_hwpt_page_response pgresponses[MAX_ENTRIES];
+
+static int queue_read(void)
+{
+	ssize_t want = nr_faults * sizeof(pgfaults[0]), got = 0, n;
+	u32 i;
+
+	while (got < want) {
+		n = read(fault_fd, (char *)pgfaults + got, want - got);
+		if (n < 0)
+			return -errno;
+		got += n;
+	}
+	for (i = 0; i < nr_faults; i++)
+		pgresponses[i].cookie = pgfaults[i].cookie;
+	return 0;
+}
+
+static int queue_respond(void)
+{
+	ssize_t want = nr_faults * sizeof(pgresponses[0]);
+
+	return write(fault_fd, pgresponses, want) == want ? 0 : -EIO;
+}
+
+static void bench_iommufd_faults(struct vfio_device *dev)
+{
+	static const struct step requests[] = {
+		{ "raise", raise_requests }, { "read", queue_read },
+		{ "respond", queue_respond }, {},
+	};
+	struct iommu_fault_alloc queue = { .size = sizeof(queue) };
+	struct iommu_hwpt_alloc alloc = {
+		.size = sizeof(alloc),
+		.flags = IOMMU_HWPT_FAULT_ID_VALID,
+		.dev_id = dev_id,
+		.pt_id = parent,
+		.data_type = IOMMU_HWPT_DATA_VTD_S1,
+		.data_len = sizeof(bind_data.vtd),
+		.data_uptr = (uintptr_t)&bind_data,
+	};
+	int ret;
+
+	must("IOMMU_FAULT_QUEUE_ALLOC",
+	     vfio_ioctl(ifd, IOMMU_FAULT_QUEUE_ALLOC, &queue));
+	fault_fd = queue.out_fault_fd;
+	alloc.fault_id = queue.out_fault_id;
+	ret = vfio_ioctl(ifd, IOMMU_HWPT_ALLOC, &alloc);
+	if (!ret)
+		ret = attach(alloc.out_hwpt_id);
+	if (ret) {
+		printf("# no fault queue of iommufd: %s\n", strerror(-ret));
+		return;
+	}
+	must("device", ptd_init(&fault_ptd, dev));
+	request_setup(PTD_NO_PASID);
+	measure_requests("iommufd-request-rid", requests);
+	must("detach", detach());
+	must("destroy", destroy(alloc.out_hwpt_id));
+	close(fault_fd);
+}
+
 static void bench_iommufd(void)
 {
 	static const struct step cycle[] = {
@@ -584,6 +795,7 @@ static void bench_iommufd(void)
 
 	must("attach", parent_attach());
 	must("destroy", nested_destroy());
+	bench_iommufd_faults(&dev);
 	vfio_device_close(&dev);
 	close(ifd);
 	munmap(guest.va, MEM_SIZE);
