@@ -136,6 +136,38 @@ class Report:
             table.row(label, a[0], b[0], a[1], b[1], a[2], b[2])
 
 
+    def faults(self, run):
+        """For each page request: come, be read, be answered"""
+        table = Table(22, ('come', ('ring', 6), ('iommufd', 8)),
+                      ('read', ('ring', 6), ('iommufd', 8)),
+                      ('answer', ('ring', 6), ('iommufd', 8)),
+                      ('all', ('ring', 6), ('iommufd', 8), ('ratio', 6)))
+        for n in (1, 16, 256):
+            ours, theirs = f'ring-request-rid-{n}', f'iommufd-request-rid-{n}'
+            cells = []
+            for step in ('.raise', '.read', '.respond', ''):
+                cells += [run[ours + step][0] // n, run[theirs + step][0] // n]
+            # the hardware's part and the answer's descriptor are the same
+            part = run[ours + '.read'][0] / run[theirs + '.read'][0]
+            ok = n == 1 or part <= 0.5
+            table.row(f'{n} without PASID', *cells,
+                      f'{cells[6] / cells[7]:.2f}',
+                      verdict=self.verdict(ok, 'WORSE'))
+        for n in (1, 16, 256):
+            row = f'ring-request-pasid-{n}'
+            cells = []
+            for step in ('.raise', '.read', '.respond', ''):
+                cells += [run[row + step][0] // n, '-']
+            table.row(f'{n} with PASID', *cells)
+        for n in (1, 8):
+            row = f'ring-fault-{n}'
+            table.row(f'{n} unrecoverable', run[row + '.raise'][0] // n, '-',
+                      run[row + '.read'][0] // n, '-')
+        wakeups = run['ring-wakeups-256'][0]
+        print(f'  wakeups of 256 requests: {wakeups} ' +
+              self.verdict(wakeups == 1, 'WORSE'))
+
+
 def agree(name, a, b):
     if a.text == b.text:
         return True
@@ -166,6 +198,11 @@ def main(argv):
               'and without')
         print()
         report.maps(series, stock)
+        print()
+        print('Page requests and faults, instructions for each in batches '
+              '(iommufd: fault queue)')
+        print()
+        report.faults(series)
         print()
         print('For information: iommufd with the series (ATS stays on) and '
               'without (ATS goes')
