@@ -1023,6 +1023,7 @@ def commands_refused(m):
     m.refused((SYNC | 3 << 12, 0))
     m.refused((NH_VA | 1 << 12, VA))        # a number without a granule
     m.refused((NH_VA, VA | 2 << 10))        # 16 KiB
+    m.refused((NH_VA, VA | 1 << 10))        # one page, no level
     same("unused", sid, SID << 32)
 
 
@@ -1218,6 +1219,8 @@ def stall_and_reset(m):
     m.writel(m.PTD + 0x1000, 1)
     same("done", m.done(), 0)
     m.sees(5, VA, 0x1005)
+    # nobody made the access again
+    same("raised", m.count(EV_RAISED), 1)
 
 
 @test()

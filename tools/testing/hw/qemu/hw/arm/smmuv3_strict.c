@@ -1355,7 +1355,9 @@ static int inv_addr(SMMUStrict *v, SMMUSInv *inv, const uint64_t *c,
     inv->first = addr;
     inv->last = addr | 0xfff;
     if (tg) {
-        if (!FIELD_EX32(v->s->idr[3], IDR3, RIL) || tg != 1) {
+        /* One page without a level is the command without a range. */
+        if (!FIELD_EX32(v->s->idr[3], IDR3, RIL) || tg != 1 ||
+            (!num && !scale && !ttl)) {
             return SMMU_CERROR_ILL;
         }
         inv->last = addr + ((((uint64_t)num + 1) << scale) << SMMUS_PAGE) - 1;
