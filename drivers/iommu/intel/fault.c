@@ -219,7 +219,12 @@ static bool fault_flood(struct device *dev, u32 pasid)
 
 	/* The next one has less time. */
 	rate->nr = limit / 2;
-	return fault_mute(info, pasid);
+	if (!fault_mute(info, pasid))
+		return false;
+
+	dev_warn_ratelimited(dev, "too many faults, those of PASID 0x%x are not reported any more\n",
+			     pasid);
+	return true;
 }
 
 static void fault_report_lost(struct intel_iommu *iommu)
