@@ -172,7 +172,8 @@ vfio_nesting_check_bind(const struct vfio_iommu_type1_bind *bind)
 		return -EINVAL;
 	if (!(bind->flags & VFIO_BIND_FLAG_GROUP) && bind->group_fd)
 		return -EINVAL;
-	if (bind->target != VFIO_BIND_TARGET_GUEST_PASID)
+	if (bind->target != VFIO_BIND_TARGET_GUEST_PASID &&
+	    (bind->target != VFIO_BIND_TARGET_PASID_TABLE || bind->pasid))
 		return -EINVAL;
 
 	switch (bind->op) {
@@ -482,8 +483,7 @@ static int vfio_nesting_op_bind(struct vfio_nesting *nest,
 	int ret = 0;
 
 	list_for_each_entry(group, targets, target) {
-		if (bind->format != group->info.format ||
-		    !(group->info.features & IOMMU_NESTING_FEAT_BIND_PASID))
+		if (bind->format != group->info.format)
 			return -EOPNOTSUPP;
 		if (bind->data_len != group->info.data_len)
 			return -EINVAL;
@@ -664,6 +664,7 @@ static long vfio_nesting_bind(struct vfio_nesting *nest, void __user *user)
 {
 	struct vfio_nesting_group *group, *only = NULL;
 	struct vfio_iommu_type1_bind bind;
+	u32 feature = IOMMU_NESTING_FEAT_BIND_PASID;
 	LIST_HEAD(targets);
 	int ret;
 
@@ -681,11 +682,17 @@ static long vfio_nesting_bind(struct vfio_nesting *nest, void __user *user)
 			return PTR_ERR(only);
 	}
 
+	/* A device's table sits where that of requests without PASID does. */
+	if (bind.target == VFIO_BIND_TARGET_PASID_TABLE)
+		feature = IOMMU_NESTING_FEAT_BIND_TABLE;
+
 	guard(mutex)(&nest->lock);
 
 	list_for_each_entry(group, &nest->groups, next) {
 		if (only && group != only)
 			continue;
+		if (!(group->info.features & feature))
+			return -EOPNOTSUPP;
 		if (bind.pasid != IOMMU_NO_PASID &&
 		    bind.pasid >= group->info.max_pasids)
 			return -ERANGE;
@@ -873,6 +880,8 @@ static void vfio_nesting_add_format(struct vfio_iommu_type1_info_cap_nesting *ca
 
 	if (info->features & IOMMU_NESTING_FEAT_BIND_PASID)
 		features |= VFIO_NESTING_FEATURE_BIND_GUEST_PASID;
+	if (info->features & IOMMU_NESTING_FEAT_BIND_TABLE)
+		features |= VFIO_NESTING_FEATURE_BIND_PASID_TABLE;
 	if (info->features & IOMMU_NESTING_FEAT_INVALIDATE)
 		features |= VFIO_NESTING_FEATURE_CACHE_INVALIDATE;
 	if (info->features & IOMMU_NESTING_FEAT_DMA_FAULT)

@@ -103,8 +103,12 @@ static void bind_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, vfio_nesting_check_bind(&bind), -EINVAL);
 
 	bind = good;
-	bind.target = VFIO_BIND_TARGET_GUEST_PASID + 1;
+	bind.target = VFIO_BIND_TARGET_PASID_TABLE + 1;
 	KUNIT_EXPECT_EQ(test, vfio_nesting_check_bind(&bind), -EINVAL);
+	bind.target = VFIO_BIND_TARGET_PASID_TABLE;
+	KUNIT_EXPECT_EQ(test, vfio_nesting_check_bind(&bind), -EINVAL);
+	bind.pasid = 0;
+	KUNIT_EXPECT_EQ(test, vfio_nesting_check_bind(&bind), 0);
 
 	/* What an operation does not use must be 0. */
 	bind = good;

@@ -40,6 +40,7 @@ struct iommu_nesting_info {
 #define IOMMU_NESTING_FEAT_INVALIDATE	BIT(1)
 #define IOMMU_NESTING_FEAT_DMA_FAULT	BIT(2)	/* faults reach a consumer */
 #define IOMMU_NESTING_FEAT_PAGE_REQUEST	BIT(3)	/* of this device, too */
+#define IOMMU_NESTING_FEAT_BIND_TABLE	BIT(4)	/* all tables of a device */
 
 #define IOMMU_NESTING_NO_RO_MAPS	BIT(0)	/* stage 2 has no read-only */
 #define IOMMU_NESTING_ATS		BIT(1)	/* the device TLB is in use */

@@ -33,13 +33,18 @@
  *
  * VTD_S1: struct iommu_hwpt_vtd_s1, struct iommu_hwpt_vtd_s1_invalidate and
  * struct iommu_hw_info_vtd of <linux/iommufd.h>.
+ *
+ * SMMUV3: struct vfio_nesting_smmuv3_ste, struct vfio_nesting_smmuv3_cmd and
+ * struct vfio_nesting_smmuv3_hw_info below.
  */
 #define VFIO_NESTING_FORMAT_NONE	0
 #define VFIO_NESTING_FORMAT_VTD_S1	1
+#define VFIO_NESTING_FORMAT_SMMUV3	2
 
 /* What a format can do with the devices attached to this container. */
 #define VFIO_NESTING_FEATURE_PASID_ALLOC	(1U << 0)
 #define VFIO_NESTING_FEATURE_BIND_GUEST_PASID	(1U << 1)
+#define VFIO_NESTING_FEATURE_BIND_PASID_TABLE	(1U << 2)
 #define VFIO_NESTING_FEATURE_CACHE_INVALIDATE	(1U << 3)
 #define VFIO_NESTING_FEATURE_DMA_FAULT		(1U << 4)
 #define VFIO_NESTING_FEATURE_PAGE_REQUEST	(1U << 5)
@@ -154,7 +159,8 @@ struct vfio_iommu_type1_pasid_request {
  * @flags: VFIO_BIND_FLAG_*
  * @op: VFIO_BIND_OP_*
  * @target: VFIO_BIND_TARGET_*
- * @pasid: for GUEST_PASID: the PASID; 0 is requests without PASID
+ * @pasid: for GUEST_PASID: the PASID; 0 is requests without PASID.  For
+ *	   PASID_TABLE: 0
  * @group_fd: with VFIO_BIND_FLAG_GROUP: a group of this container; else 0
  * @format: OP_BIND: VFIO_NESTING_FORMAT_* of @data; else 0
  * @data_len: OP_BIND: the length the format demands; else 0
@@ -172,6 +178,10 @@ struct vfio_iommu_type1_pasid_request {
  * alone.  BLOCK: the requests are blocked, those
  * without PASID too.  BLOCK of a PASID is UNBIND, but not an error where
  * nothing is bound.
+ *
+ * PASID_TABLE is for hardware that finds the tables of all PASIDs of a device
+ * in a table of the guest.  It is bound as a whole, requests without PASID
+ * included, and invalidations name it by PASID 0.
  *
  * Without VFIO_BIND_FLAG_GROUP all groups of the container are meant, all or
  * nothing.  Whatever fails has changed nothing.
@@ -197,6 +207,7 @@ struct vfio_iommu_type1_bind {
 #define VFIO_BIND_OP_BLOCK		2
 	__u32	target;
 #define VFIO_BIND_TARGET_GUEST_PASID	0
+#define VFIO_BIND_TARGET_PASID_TABLE	1
 	__u32	pasid;
 	__s32	group_fd;
 	__u32	format;
@@ -205,6 +216,55 @@ struct vfio_iommu_type1_bind {
 };
 
 #define VFIO_IOMMU_BIND			_IO(VFIO_TYPE, VFIO_BASE + 23)
+
+/**
+ * struct vfio_nesting_smmuv3_ste - Bind data of VFIO_NESTING_FORMAT_SMMUV3
+ * @ste: the words 0 and 1 of the guest's stream table entry, little endian
+ *
+ * Of word 0 V, Config, S1Fmt, S1ContextPtr and S1CDMax, of word 1 S1DSS, S1CIR,
+ * S1COR, S1CSH, S1STALLD and EATS may be set (IHI 0070F, 5.2); anything else
+ * is EINVAL.  Config is abort, bypass or stage 1; an entry that is not valid
+ * is abort.  S1ContextPtr and all below it are addresses of this container.
+ */
+struct vfio_nesting_smmuv3_ste {
+	__le64	ste[2];
+};
+
+/**
+ * struct vfio_nesting_smmuv3_cmd - Invalidation of VFIO_NESTING_FORMAT_SMMUV3
+ * @cmd: a command as the guest's queue has it, little endian
+ *
+ * TLBI_NSNH_ALL, TLBI_NH_ALL, _ASID, _VA, _VAA, CFGI_CD, CFGI_CD_ALL and
+ * ATC_INV (IHI 0070F, chapter 4); others are EOPNOTSUPP.  VMID and StreamID
+ * are replaced by those of the host.  A bit that a command does not have, a
+ * range that the SMMU does not know, and a SubstreamID beyond the device's are
+ * EINVAL.  No CMD_SYNC: it is done when the ioctl returns.
+ *
+ * The device TLB is not included: ATC_INV is for that, and does nothing unless
+ * EATS of the entry is 1 and the device has ATS.
+ */
+struct vfio_nesting_smmuv3_cmd {
+	__le64	cmd[2];
+};
+
+/**
+ * struct vfio_nesting_smmuv3_hw_info - Identification of the SMMU
+ * @flags: 0
+ * @__reserved: 0
+ * @idr: SMMU_IDR0 to SMMU_IDR5, as the host finds them
+ * @iidr: SMMU_IIDR
+ * @aidr: SMMU_AIDR
+ *
+ * Not all of it works for a guest.  There is nothing but stage 1, and stalls
+ * need a device that can.
+ */
+struct vfio_nesting_smmuv3_hw_info {
+	__u32	flags;
+	__u32	__reserved;
+	__u32	idr[6];
+	__u32	iidr;
+	__u32	aidr;
+};
 
 /**
  * struct vfio_iommu_type1_cache_invalidate - VFIO_IOMMU_CACHE_INVALIDATE
