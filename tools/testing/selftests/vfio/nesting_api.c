@@ -223,7 +223,7 @@ static const struct api_field {
 	BIND_FIELD(flags, ~0u, EINVAL),
 	BIND_FIELD(op, 3, EINVAL),
 	BIND_FIELD(op, ~0u, EINVAL),
-	BIND_FIELD(target, 1, EINVAL),
+	BIND_FIELD(target, 2, EINVAL),
 	BIND_FIELD(target, ~0u, EINVAL),
 	/* These have to be 0 where they have no meaning */
 	BIND_FIELD(group_fd, 1, EINVAL),

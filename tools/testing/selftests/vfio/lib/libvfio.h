@@ -193,6 +193,8 @@ struct s1_table {
 };
 
 extern const struct s1_ops s1_vtd_ops;
+/* Without bind data: what is bound is a table of these, below */
+extern const struct s1_ops s1_smmu_ops;
 
 /* NULL where no builder of this library knows the format */
 const struct s1_ops *s1_ops_find(u32 format);
@@ -202,6 +204,31 @@ int s1_map(struct s1_table *t, u64 va, u64 gpa, u64 size,
 	   u64 page, unsigned int prot);
 int s1_unmap(struct s1_table *t, u64 va);
 int s1_flags(struct s1_table *t, u64 va);
+
+/* s1_smmu.c: a table of context descriptors in the memory of a guest */
+struct cd_table {
+	struct guest *g;
+	u64 base;			/* in the guest */
+	unsigned int fmt;		/* CD_* */
+	unsigned int split;
+	unsigned int cdmax;		/* log2 of the descriptors */
+	unsigned int s1dss;		/* CD_DSS_* */
+};
+
+#define CD_LINEAR	0
+#define CD_4K		1
+#define CD_64K		2
+/* Requests without PASID: end, go through stage 2 alone, use the first one */
+#define CD_DSS_END	0
+#define CD_DSS_STAGE2	1
+#define CD_DSS_SSID0	2
+
+int cd_table_init(struct cd_table *ct, struct guest *g, unsigned int fmt,
+		  unsigned int cdmax);
+/* The descriptor; NULL if there is no room for a leaf */
+u64 *cd_at(struct cd_table *ct, u32 ssid);
+int cd_set(struct cd_table *ct, u32 ssid, const struct s1_table *t, u16 asid);
+void cd_ste(const struct cd_table *ct, struct vfio_nesting_smmuv3_ste *ste);
 
 /* nesting.c */
 #define NEST_ALL_GROUPS	(-1)
@@ -225,6 +252,12 @@ int nest_pasid_free(const struct vfio_container *c, u32 min,
 		    u32 max);
 int nest_bind(const struct vfio_container *c, int group_fd, u32 pasid,
 	      const struct s1_table *t);
+int nest_bind_table(const struct vfio_container *c, int group_fd,
+		    const struct vfio_nesting_smmuv3_ste *ste);
+/* UNBIND or BLOCK of it */
+int nest_table_op(const struct vfio_container *c, int group_fd, u32 op);
+int nest_commands(const struct vfio_container *c,
+		  const struct vfio_nesting_smmuv3_cmd *cmds, u32 n, u32 *done);
 int nest_unbind(const struct vfio_container *c, int group_fd, u32 pasid);
 int nest_block(const struct vfio_container *c, int group_fd, u32 pasid);
 /* @done may be NULL */

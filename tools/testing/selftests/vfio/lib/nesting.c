@@ -124,6 +124,56 @@ int nest_block(const struct vfio_container *c, int group_fd, u32 pasid)
 	return bind_op(c, VFIO_BIND_OP_BLOCK, group_fd, pasid, NULL);
 }
 
+static int table_op(const struct vfio_container *c, u32 op, int group_fd,
+		    const struct vfio_nesting_smmuv3_ste *ste)
+{
+	struct vfio_iommu_type1_bind bind = {
+		.argsz = sizeof(bind),
+		.op = op,
+		.target = VFIO_BIND_TARGET_PASID_TABLE,
+	};
+
+	if (group_fd != NEST_ALL_GROUPS) {
+		bind.flags |= VFIO_BIND_FLAG_GROUP;
+		bind.group_fd = group_fd;
+	}
+	if (ste) {
+		bind.format = VFIO_NESTING_FORMAT_SMMUV3;
+		bind.data_len = sizeof(*ste);
+		bind.data_uptr = (uintptr_t)ste;
+	}
+	return vfio_ioctl(c->fd, VFIO_IOMMU_BIND, &bind);
+}
+
+int nest_bind_table(const struct vfio_container *c, int group_fd,
+		    const struct vfio_nesting_smmuv3_ste *ste)
+{
+	return table_op(c, VFIO_BIND_OP_BIND, group_fd, ste);
+}
+
+int nest_table_op(const struct vfio_container *c, int group_fd, u32 op)
+{
+	return table_op(c, op, group_fd, NULL);
+}
+
+int nest_commands(const struct vfio_container *c,
+		  const struct vfio_nesting_smmuv3_cmd *cmds, u32 n, u32 *done)
+{
+	struct vfio_iommu_type1_cache_invalidate inv = {
+		.argsz = sizeof(inv),
+		.target = VFIO_INVALIDATE_TARGET_ALL,
+		.format = VFIO_NESTING_FORMAT_SMMUV3,
+		.entry_len = sizeof(*cmds),
+		.entry_num = n,
+		.entry_uptr = (uintptr_t)cmds,
+	};
+	int ret = vfio_ioctl(c->fd, VFIO_IOMMU_CACHE_INVALIDATE, &inv);
+
+	if (done)
+		*done = inv.entry_num;
+	return ret;
+}
+
 int nest_inval(const struct vfio_container *c, int group_fd, u32 target,
 	       u32 pasid, const struct s1_ops *ops,
 	       const union s1_inv_entry *entries, u32 n, u32 *done)

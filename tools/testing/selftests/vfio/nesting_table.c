@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO_BIND_TARGET_PASID_TABLE: a guest's context descriptors on SMMUv3
+ *
+ * The device's data and the commands that the SMMU executed tell what works;
+ * chapters are those of the Arm SMMU architecture, IHI 0070F.
+ */
+#include <endian.h>
+
+#include "nest_test.h"
+
+#define CFGI_CD		0x05ull
+#define CFGI_CD_ALL	0x06ull
+#define TLBI_NH_ALL	0x10ull
+#define TLBI_NH_ASID	0x11ull
+#define TLBI_NH_VA	0x12ull
+#define TLBI_NH_VAA	0x13ull
+#define TLBI_NSNH_ALL	0x30ull
+#define ATC_INV		0x40ull
+#define CMD_SYNC	0x46ull
+
+#define SSID(n)		((u64)(n) << 12)
+#define SID(n)		((u64)(n) << 32)
+#define VMID(n)		((u64)(n) << 32)
+#define ASID(n)		((u64)(n) << 48)
+#define MASK(h, l)	((~0ull >> (63 - (h))) & (~0ull << (l)))
+
+#define NR_SPACES	3
+
+FIXTURE(table)
+{
+	struct nest n;
+	struct cd_table ct;
+	struct space s[NR_SPACES];
+	u32 ssid[NR_SPACES];
+	struct vfio_nesting_smmuv3_ste ste;
+};
+
+FIXTURE_VARIANT(table)
+{
+	unsigned int fmt;
+	unsigned int cdmax;
+	u32 ssid[NR_SPACES];		/* the first is no PASID */
+};
+
+FIXTURE_VARIANT_ADD(table, linear)
+{
+	.fmt = CD_LINEAR, .cdmax = 4, .ssid = { 0, 1, 15 },
+};
+
+FIXTURE_VARIANT_ADD(table, leaves_4k)
+{
+	.fmt = CD_4K, .cdmax = 10, .ssid = { 0, 63, 1000 },
+};
+
+FIXTURE_VARIANT_ADD(table, leaves_64k)
+{
+	.fmt = CD_64K, .cdmax = 20, .ssid = { 0, 1024, 0xfffff },
+};
+
+FIXTURE_SETUP(table)
+{
+	struct nest *n = &self->n;
+	int i, ret;
+
+	if (!test_nr)
+		SKIP(return, "no device is bound to vfio-pci");
+	ret = vfio_container_open(&n->c);
+	if (ret == -ENOENT || ret == -ENODEV)
+		SKIP(return, "no VFIO in this kernel");
+	test_ok(ret);
+	if (vfio_check_extension(&n->c, VFIO_TYPE1_NESTING_API) != 1)
+		SKIP(return, "no VFIO_TYPE1_NESTING_API in this kernel");
+	ret = vfio_device_open(&n->d, &n->c, VFIO_TYPE1_NESTING_IOMMU,
+			       test_bdf[0]);
+	if (ret == -EOPNOTSUPP)
+		SKIP(return, "the IOMMU cannot nest");
+	test_ok(ret);
+	test_ok(nest_info(&n->c, &n->info));
+	if (n->info.cap.formats[0].format != VFIO_NESTING_FORMAT_SMMUV3)
+		SKIP(return, "this is no SMMUv3");
+	n->ops = &s1_smmu_ops;
+	test_ok(ptd_init(&n->ptd, &n->d));
+	test_ok(imon_open(&n->mon));
+	n->sid = vfio_sid(test_bdf[0]);
+	test_ok(guest_init(&n->g, &n->c, GUEST_GPA, TEST_MEM));
+	test_ok(cd_table_init(&self->ct, &n->g, variant->fmt, variant->cdmax));
+	for (i = 0; i < NR_SPACES; i++) {
+		space_init(_metadata, n, &self->s[i], 0xa1 + i);
+		self->ssid[i] = variant->ssid[i];
+		test_ok(cd_set(&self->ct, self->ssid[i], &self->s[i].t,
+			       100 + i));
+	}
+	cd_ste(&self->ct, &self->ste);
+}
+
+FIXTURE_TEARDOWN(table)
+{
+}
+
+static void bind_it(struct __test_metadata *_metadata,
+		    FIXTURE_DATA(table) *self)
+{
+	test_ok(nest_bind_table(&self->n.c, NEST_ALL_GROUPS, &self->ste));
+}
+
+static void all_copy(struct __test_metadata *_metadata,
+		     FIXTURE_DATA(table) *self)
+{
+	int i;
+
+	for (i = 0; i < NR_SPACES; i++)
+		dma_copies(_metadata, &self->n, &self->n.ptd, self->ssid[i],
+			   &self->s[i]);
+}
+
+static int command(FIXTURE_DATA(table) *self, u64 w0, u64 w1)
+{
+	struct vfio_nesting_smmuv3_cmd cmd = {
+		.cmd = { htole64(w0), htole64(w1) },
+	};
+
+	return nest_commands(&self->n.c, &cmd, 1, NULL);
+}
+
+static u64 executed(FIXTURE_DATA(table) *self, u64 op)
+{
+	return imon_total(&self->n.mon, IOMMU_MON_EV_SMMU(op));
+}
+
+TEST_F(table, info)
+{
+	struct vfio_nesting_smmuv3_hw_info hw = {};
+	struct vfio_device_feature_nesting feat = {
+		.hw_info_len = sizeof(hw),
+		.hw_info_uptr = (uintptr_t)&hw,
+	};
+	const struct vfio_nesting_format *f = &self->n.info.cap.formats[0];
+
+	EXPECT_EQ(VFIO_NESTING_FEATURE_BIND_PASID_TABLE |
+		  VFIO_NESTING_FEATURE_CACHE_INVALIDATE,
+		  f->features & (VFIO_NESTING_FEATURE_BIND_PASID_TABLE |
+				 VFIO_NESTING_FEATURE_BIND_GUEST_PASID |
+				 VFIO_NESTING_FEATURE_CACHE_INVALIDATE));
+	test_ok(vfio_device_feature_get(&self->n.d,
+					VFIO_DEVICE_FEATURE_NESTING, &feat,
+					sizeof(feat)));
+	EXPECT_EQ(VFIO_NESTING_FORMAT_SMMUV3, feat.format);
+	EXPECT_EQ(sizeof(hw), feat.hw_info_len);
+	EXPECT_EQ(20, feat.pasid_bits);
+	EXPECT_EQ(3, hw.idr[0] & 3);		/* both stages */
+	EXPECT_EQ(20, hw.idr[1] >> 6 & 31);	/* SSIDSIZE */
+}
+
+TEST_F(table, translates)
+{
+	struct nest *n = &self->n;
+
+	dma_refused(_metadata, &n->ptd, self->ssid[1]);
+	dma_stage2(_metadata, n, &n->ptd, &self->s[0], true);
+
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+	dma_refused(_metadata, &n->ptd, 2);
+	dma_stage2(_metadata, n, &n->ptd, &self->s[0], false);
+	nest_read_info(_metadata, n);
+	EXPECT_EQ(1, n->info.cap.nr_bindings);
+}
+
+TEST_F(table, unbind_block)
+{
+	struct nest *n = &self->n;
+
+	test_err(ENOENT, nest_table_op(&n->c, NEST_ALL_GROUPS,
+				       VFIO_BIND_OP_UNBIND));
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+	test_ok(nest_table_op(&n->c, NEST_ALL_GROUPS, VFIO_BIND_OP_UNBIND));
+	dma_refused(_metadata, &n->ptd, self->ssid[1]);
+	dma_stage2(_metadata, n, &n->ptd, &self->s[0], true);
+
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+	test_ok(nest_table_op(&n->c, NEST_ALL_GROUPS, VFIO_BIND_OP_BLOCK));
+	dma_refused(_metadata, &n->ptd, self->ssid[1]);
+	dma_stage2(_metadata, n, &n->ptd, &self->s[0], false);
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+}
+
+/* Another table with the same PASIDs and ASIDs: nothing of the old is used */
+TEST_F(table, replace)
+{
+	struct cd_table other;
+	struct space s;
+	int i;
+
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+	test_ok(cd_table_init(&other, &self->n.g, variant->fmt,
+			      variant->cdmax));
+	space_init(_metadata, &self->n, &s, 0x77);
+	test_ok(cd_set(&other, self->ssid[1], &s.t, 101));
+	for (i = 0; i < 3; i++) {
+		cd_ste(&other, &self->ste);
+		bind_it(_metadata, self);
+		dma_copies(_metadata, &self->n, &self->n.ptd, self->ssid[1],
+			   &s);
+		dma_refused(_metadata, &self->n.ptd, self->ssid[2]);
+		cd_ste(&self->ct, &self->ste);
+		bind_it(_metadata, self);
+		all_copy(_metadata, self);
+	}
+}
+
+TEST_F(table, s1dss)
+{
+	struct nest *n = &self->n;
+
+	self->ct.s1dss = CD_DSS_STAGE2;
+	cd_ste(&self->ct, &self->ste);
+	bind_it(_metadata, self);
+	dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+	dma_stage2(_metadata, n, &n->ptd, &self->s[0], true);
+
+	self->ct.s1dss = CD_DSS_END;
+	cd_ste(&self->ct, &self->ste);
+	bind_it(_metadata, self);
+	dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+	dma_refused(_metadata, &n->ptd, NEST_RID);
+	dma_stage2(_metadata, n, &n->ptd, &self->s[0], false);
+}
+
+/* An entry that says abort or bypass, or is not valid */
+TEST_F(table, other_entries)
+{
+	struct nest *n = &self->n;
+
+	self->ste.ste[0] = htole64(1 | 4 << 1);
+	bind_it(_metadata, self);
+	dma_stage2(_metadata, n, &n->ptd, &self->s[0], true);
+	self->ste.ste[0] = htole64(1);
+	bind_it(_metadata, self);
+	dma_stage2(_metadata, n, &n->ptd, &self->s[0], false);
+	self->ste.ste[0] = htole64(4 << 1);
+	bind_it(_metadata, self);
+	dma_stage2(_metadata, n, &n->ptd, &self->s[0], false);
+}
+
+/* 5.2: each bit that is not the guest's */
+TEST_F(table, bad_entries)
+{
+	const u64 mine[2] = {
+		MASK(5, 0) | MASK(51, 6) | MASK(63, 59),
+		MASK(7, 0) | MASK(29, 27),
+	};
+	struct vfio_nesting_smmuv3_ste bad;
+	struct nest *n = &self->n;
+	int i, bit;
+
+	bind_it(_metadata, self);
+	for (i = 0; i < 2; i++) {
+		for (bit = 0; bit < 64; bit++) {
+			if (mine[i] >> bit & 1)
+				continue;
+			bad = self->ste;
+			bad.ste[i] |= htole64(1ull << bit);
+			test_err(EINVAL, nest_bind_table(&n->c,
+							 NEST_ALL_GROUPS,
+							 &bad));
+		}
+	}
+	for (i = 0; i < 5; i++) {
+		static const u64 bits[5][2] = {
+			{ 2 << 1 },		/* stage 2, which is not there */
+			{ 3 << 4 },		/* S1Fmt */
+			{ 31ull << 59 },	/* S1CDMax */
+			{ 1ull << 51 },		/* S1ContextPtr */
+			{ 0, 2ull << 28 },	/* EATS: split stage */
+		};
+
+		bad = self->ste;
+		bad.ste[0] |= htole64(bits[i][0]);
+		bad.ste[1] |= htole64(bits[i][1]);
+		test_err(EINVAL, nest_bind_table(&n->c, NEST_ALL_GROUPS,
+						 &bad));
+	}
+	bad = self->ste;
+	bad.ste[1] |= htole64(3);
+	test_err(EINVAL, nest_bind_table(&n->c, NEST_ALL_GROUPS, &bad));
+	/* what was bound is still bound */
+	all_copy(_metadata, self);
+}
+
+/* Stale until the guest's own command, which reaches its VMID alone */
+TEST_F(table, commands)
+{
+	const u64 drop[][2] = {
+		{ TLBI_NH_VA | ASID(101), TEST_DST },
+		{ TLBI_NH_VA | ASID(101) | VMID(0x7777), TEST_DST | 1 },
+		{ TLBI_NH_VAA, TEST_DST },
+		{ TLBI_NH_ASID | ASID(101) },
+		{ TLBI_NH_ALL | VMID(1) },
+		{ TLBI_NSNH_ALL },
+	};
+	u64 everybody = executed(self, TLBI_NSNH_ALL);
+	struct nest *n = &self->n;
+	struct ptd_record r;
+	unsigned int i;
+
+	bind_it(_metadata, self);
+	for (i = 0; i < ARRAY_SIZE(drop); i++) {
+		u64 op = drop[i][0] & 0xff;
+		u64 really = op == TLBI_NSNH_ALL ? TLBI_NH_ALL : op;
+		u64 before;
+
+		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+		test_ok(s1_unmap(&self->s[1].t, TEST_DST));
+		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+		before = executed(self, really);
+		test_ok(command(self, drop[i][0], drop[i][1]));
+		EXPECT_EQ(before + 1, executed(self, really));
+		EXPECT_EQ(0, imon_count(&n->mon, IOMMU_MON_EV_SMMU(really),
+					0x7777, IMON_SEL_ANY));
+		ASSERT_EQ(PTD_ST_WRITE_FAULT,
+			  ptd_copy(&n->ptd, self->ssid[1], TEST_DST, TEST_SRC,
+				   TEST_LEN, &r));
+		EXPECT_EQ(TEST_DST, r.fault_addr);
+		test_ok(s1_map(&self->s[1].t, TEST_DST, self->s[1].dst, SZ_4K,
+			       SZ_4K, S1_RW));
+	}
+	EXPECT_EQ(everybody, executed(self, TLBI_NSNH_ALL));
+}
+
+/* Whatever memory type the guest chooses, the host's caches are not missed */
+TEST_F(table, write_back)
+{
+	u64 before = imon_total(&self->n.mon, IOMMU_MON_EV_NOT_WB);
+	int i;
+
+	for (i = 0; i < NR_SPACES; i++)
+		cd_at(&self->ct, self->ssid[i])[3] = 0;	/* MAIR: device */
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+	EXPECT_EQ(before, imon_total(&self->n.mon, IOMMU_MON_EV_NOT_WB));
+}
+
+TEST_F(table, descriptors)
+{
+	struct nest *n = &self->n;
+	u64 *cd = cd_at(&self->ct, self->ssid[1]), good = cd[0];
+	int all;
+
+	bind_it(_metadata, self);
+	for (all = 0; all < 2; all++) {
+		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+		cd[0] = 0;
+		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+		/* of another one; the StreamID is whatever the guest calls it */
+		test_ok(command(self, CFGI_CD | SSID(self->ssid[2]) | SID(5),
+				1));
+		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+		test_ok(command(self, all ? CFGI_CD_ALL | SID(5) :
+				CFGI_CD | SSID(self->ssid[1]) | SID(5), 0));
+		dma_refused(_metadata, &n->ptd, self->ssid[1]);
+		cd[0] = good;
+		test_ok(command(self, CFGI_CD_ALL, 0));
+	}
+	EXPECT_EQ(0, imon_count(&n->mon, IOMMU_MON_EV_SMMU(CFGI_CD), 5,
+				IMON_SEL_ANY));
+	dma_copies(_metadata, n, &n->ptd, self->ssid[2], &self->s[2]);
+}
+
+static const struct {
+	u64 op;
+	u64 bits[2];
+} accepted[] = {
+	{ TLBI_NSNH_ALL },
+	{ TLBI_NH_ALL, { MASK(47, 32) } },
+	{ TLBI_NH_ASID, { MASK(63, 32) } },
+	{ TLBI_NH_VA, { MASK(63, 32) | MASK(16, 12) | MASK(24, 20),
+			MASK(63, 8) | 1 } },
+	{ TLBI_NH_VAA, { MASK(47, 32) | MASK(16, 12) | MASK(24, 20),
+			 MASK(63, 8) | 1 } },
+	{ CFGI_CD, { MASK(63, 12), 1 } },
+	{ CFGI_CD_ALL, { MASK(63, 32) } },
+	{ ATC_INV, { MASK(63, 11) | 1 << 9, MASK(63, 12) | MASK(5, 0) } },
+};
+
+/* Chapter 4: each reserved bit of each command; the hardware sees nothing */
+TEST_F(table, bad_commands)
+{
+	unsigned int i, op, bit;
+	u64 before = 0, after = 0;
+
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+	for (op = 0; op < 256; op++)
+		before += op == CMD_SYNC ? 0 : executed(self, op);
+	for (i = 0; i < ARRAY_SIZE(accepted); i++) {
+		for (bit = 8; bit < 64; bit++)
+			if (!(accepted[i].bits[0] >> bit & 1))
+				test_err(EINVAL, command(self, accepted[i].op |
+							 1ull << bit, 0));
+		for (bit = 0; bit < 64; bit++)
+			if (!(accepted[i].bits[1] >> bit & 1))
+				test_err(EINVAL, command(self, accepted[i].op,
+							 1ull << bit));
+	}
+	for (op = 0; op < 256; op++) {
+		for (i = 0; i < ARRAY_SIZE(accepted); i++)
+			if (accepted[i].op == op)
+				break;
+		if (i == ARRAY_SIZE(accepted))
+			test_err(EOPNOTSUPP, command(self, op, 0));
+	}
+	/* 4.4.1.1: a range without granule, an unknown granule, no level */
+	test_err(EINVAL, command(self, TLBI_NH_VA | 1 << 12, 0));
+	test_err(EINVAL, command(self, TLBI_NH_VA, 1 << 8));
+	test_err(EINVAL, command(self, TLBI_NH_VA, 2 << 10));
+	test_err(EINVAL, command(self, TLBI_NH_VA, 1 << 10));
+	test_err(EINVAL, command(self, ATC_INV, 53));
+	for (op = 0; op < 256; op++)
+		after += op == CMD_SYNC ? 0 : executed(self, op);
+	EXPECT_EQ(before, after);
+	all_copy(_metadata, self);
+}
+
+/* Many at once; a bad one ends it, and what came before is done */
+TEST_F(table, many_commands)
+{
+	static struct vfio_nesting_smmuv3_cmd cmds[1000];
+	u64 before = executed(self, TLBI_NH_ASID);
+	unsigned int i;
+	u32 done;
+
+	bind_it(_metadata, self);
+	for (i = 0; i < ARRAY_SIZE(cmds); i++)
+		cmds[i].cmd[0] = htole64(TLBI_NH_ASID | ASID(i));
+	test_ok(nest_commands(&self->n.c, cmds, 1000, &done));
+	EXPECT_EQ(1000, done);
+	EXPECT_EQ(before + 1000, executed(self, TLBI_NH_ASID));
+	cmds[700].cmd[1] = 1;
+	test_err(EINVAL, nest_commands(&self->n.c, cmds, 1000, &done));
+	EXPECT_EQ(700, done);
+	EXPECT_EQ(before + 1700, executed(self, TLBI_NH_ASID));
+}
+
+/* What the host takes away is gone under the guest's tables as well */
+TEST_F(table, stage2_unmap)
+{
+	struct nest *n = &self->n;
+
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+	test_ok(vfio_unmap(&n->c, n->g.gpa, n->g.size, NULL));
+	dma_refused(_metadata, &n->ptd, self->ssid[1]);
+	dma_refused(_metadata, &n->ptd, NEST_RID);
+}
+
+/* One PASID cannot be bound here */
+TEST_F(table, target)
+{
+	struct vfio_iommu_type1_bind bind = {
+		.argsz = sizeof(bind),
+		.op = VFIO_BIND_OP_BIND,
+		.target = VFIO_BIND_TARGET_GUEST_PASID,
+		.pasid = 1,
+		.format = VFIO_NESTING_FORMAT_SMMUV3,
+		.data_len = sizeof(self->ste),
+		.data_uptr = (uintptr_t)&self->ste,
+	};
+
+	test_err(EOPNOTSUPP, vfio_ioctl(self->n.c.fd, VFIO_IOMMU_BIND, &bind));
+	bind.target = VFIO_BIND_TARGET_PASID_TABLE;
+	test_err(EINVAL, vfio_ioctl(self->n.c.fd, VFIO_IOMMU_BIND, &bind));
+	bind.pasid = 0;
+	bind.format = VFIO_NESTING_FORMAT_VTD_S1;
+	test_err(EOPNOTSUPP, vfio_ioctl(self->n.c.fd, VFIO_IOMMU_BIND, &bind));
+	bind.format = VFIO_NESTING_FORMAT_SMMUV3;
+	bind.data_len--;
+	test_err(EINVAL, vfio_ioctl(self->n.c.fd, VFIO_IOMMU_BIND, &bind));
+}
+
+VFIO_TEST_MAIN
