@@ -114,9 +114,9 @@ struct iommu_pasid_set {
  * @cg: the cgroup that is charged, with a reference; NULL if none is
  * @data: the owner's
  * @pasid: the number
+ * @users: one for the owner, until it is @freed, and one for each get
  * @freed: the owner gave it back
  * @custom: it is from pasid_allocator, which stays as long
- * @users: one for the owner, until it is @freed, and one for each get
  */
 struct iommu_pasid {
 	union {
@@ -128,10 +128,10 @@ struct iommu_pasid {
 	struct pasid_account	*account;
 	struct misc_cg		*cg;
 	void __rcu		*data;
-	u32			pasid : 20;
+	u32			pasid;
+	u32			users : 30;
 	u32			freed : 1;
 	u32			custom : 1;
-	u32			users;
 };
 
 static struct iommu_pasid_set pasid_null_set = {
@@ -226,11 +226,11 @@ static struct iommu_pasid *pasid_first(struct iommu_pasid_set *set, u32 from)
 static void pasid_link(struct iommu_pasid *entry)
 {
 	struct rb_node **link = &entry->set->tree.rb_node, *parent = NULL;
+	u32 pasid = entry->pasid;
 
 	while (*link) {
 		parent = *link;
-		if (rb_entry(parent, struct iommu_pasid, node)->pasid <
-		    entry->pasid)
+		if (rb_entry(parent, struct iommu_pasid, node)->pasid < pasid)
 			link = &parent->rb_right;
 		else
 			link = &parent->rb_left;
@@ -633,7 +633,7 @@ void iommu_pasid_free_range(struct iommu_pasid_set *set, u32 min, u32 max)
 	bool reclaim;
 
 	set = pasid_set(set);
-	for (;;) {
+	while (min <= max) {
 		xa_lock_irq(&pasid_space);
 		entry = pasid_first(set, min);
 		if (!entry || entry->pasid > max) {

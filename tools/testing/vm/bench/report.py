@@ -40,6 +40,12 @@ OURS_ALONE = (
 )
 
 
+# PASIDs given out: 1, some, many, all but one
+PASIDS = (1, 1000, 100000, (1 << 20) - 2)
+PASID_GROWTH = 1.5
+PASID_BYTES = 100
+
+
 class Missing(Exception):
     pass
 
@@ -167,6 +173,24 @@ class Report:
         print(f'  wakeups of 256 requests: {wakeups} ' +
               self.verdict(wakeups == 1, 'WORSE'))
 
+    def pasids(self, run):
+        first = run[f'pasid-cycle-{PASIDS[0]}'][0]
+        print(f'{"":38}{"instructions":>12}{"ratio":>7}')
+        print(f'  {"an ioctl that does nothing, twice":36}'
+              f'{2 * run["pasid-bare"][0]:12}')
+        for n in PASIDS:
+            cost = run[f'pasid-cycle-{n}'][0]
+            ok = cost <= PASID_GROWTH * first
+            print(f'  {f"alloc + free, {n} given out":36}{cost:12}'
+                  f'{cost / first:7.2f} {self.verdict(ok, "GROWS")}')
+        each, whole = run['pasid-each.free'][0], run['pasid-range.free'][0]
+        print(f'  {"10 frees, the space is full":36}{each:12}')
+        print(f'  {"FREE of all, 10 owned":36}{whole:12}'
+              f'{whole / each:7.2f} {self.verdict(whole <= each, "WORSE")}')
+        size = run['pasid-bytes'][0]
+        print(f'  {"bytes of memory for each":36}{size:12}{"":7} '
+              f'{self.verdict(size <= PASID_BYTES, "LARGE")}')
+
 
 def agree(name, a, b):
     if a.text == b.text:
@@ -209,6 +233,10 @@ def main(argv):
         print('off with a nested attach: no device TLB, fewer descriptors)')
         print()
         report.alone(series, stock)
+        print()
+        print('PASIDs that are unique on the host')
+        print()
+        report.pasids(series)
     except Missing as e:
         print(f'report.py: {e}')
         return 1

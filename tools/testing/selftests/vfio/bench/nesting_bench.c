@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -525,6 +526,146 @@ static void bench_type1(void)
 }
 
 /*
+ * PASIDs of the host, with more and more of them given out
+ */
+#define PASID_LAST	0xfffffu
+#define NR_OWNED	10
+#define QUOTA		"/sys/module/iommu_pasid/parameters/quota"
+
+static struct vfio_container other;	/* who has NR_OWNED */
+
+static int bare_ioctl(void)
+{
+	return ioctl(container.fd, VFIO_GET_API_VERSION) == VFIO_API_VERSION ?
+		0 : -EIO;
+}
+
+static int last_pasid;
+
+static int pasid_alloc(void)
+{
+	last_pasid = nest_pasid_alloc(&container, 1, PASID_LAST);
+	return last_pasid < 0 ? last_pasid : 0;
+}
+
+static int pasid_free(void)
+{
+	return nest_pasid_free(&container, last_pasid, last_pasid);
+}
+
+static int owned[NR_OWNED];
+
+static int own_some(void)
+{
+	int i;
+
+	for (i = 0; i < NR_OWNED; i++) {
+		owned[i] = nest_pasid_alloc(&other, 1, PASID_LAST);
+		if (owned[i] < 0)
+			return owned[i];
+	}
+	return 0;
+}
+
+static int free_each(void)
+{
+	int i, ret = 0;
+
+	for (i = 0; i < NR_OWNED && !ret; i++)
+		ret = nest_pasid_free(&other, owned[i], owned[i]);
+	return ret;
+}
+
+static int free_range(void)
+{
+	return nest_pasid_free(&other, 1, PASID_LAST);
+}
+
+/* All slabs of the kernel, in bytes */
+static u64 slab_bytes(void)
+{
+	unsigned long kib = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Slab: %lu", &kib) == 1)
+			break;
+	}
+	if (!kib)
+		die("/proc/meminfo", -EIO);
+	fclose(f);
+	return (u64)kib * 1024;
+}
+
+static void set_quota(const char *text)
+{
+	int fd = open(QUOTA, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		die(QUOTA, -errno);
+	close(fd);
+}
+
+static void bench_pasids(void)
+{
+	static const struct step bare[] = { { "ioctl", bare_ioctl }, {} };
+	static const struct step cycle[] = {
+		{ "alloc", pasid_alloc }, { "free", pasid_free }, {},
+	};
+	static const struct step each[] = {
+		{ "alloc", own_some }, { "free", free_each }, {},
+	};
+	static const struct step range[] = {
+		{ "alloc", own_some }, { "free", free_range }, {},
+	};
+	/* The last leaves room for one, or for what the other has */
+	static const u32 levels[] = { 1, 1000, 100000, PASID_LAST - 1 };
+	struct vfio_device dev, dev2;
+	u32 n = 0;
+	u64 slabs;
+	char key[32];
+	unsigned int i;
+
+	must("open /dev/vfio/vfio", vfio_container_open(&container));
+	if (vfio_check_extension(&container, VFIO_TYPE1_NESTING_API) != 1) {
+		vfio_container_close(&container);
+		return;
+	}
+	if (!bdfs[1][0])
+		die("two devices are needed", -ENODEV);
+	must("open the device", vfio_device_open(&dev, &container,
+						 VFIO_TYPE1_NESTING_IOMMU,
+						 bdfs[0]));
+	must("open /dev/vfio/vfio", vfio_container_open(&other));
+	must("open the device", vfio_device_open(&dev2, &other,
+						 VFIO_TYPE1_NESTING_IOMMU,
+						 bdfs[1]));
+	set_quota("1048576");
+	measure("pasid-bare", bare);
+	slabs = slab_bytes();
+	for (i = 0; i < ARRAY_SIZE(levels); i++) {
+		for (; n < levels[i]; n++)
+			must("alloc", pasid_alloc());
+		snprintf(key, sizeof(key), "pasid-cycle-%u", levels[i]);
+		measure(key, cycle);
+	}
+	printf("pasid-bytes %llu\n",
+	       (unsigned long long)(slab_bytes() - slabs) / n);
+	/* Room for the other, all over the space */
+	for (i = 1; i < NR_OWNED; i++)
+		must("free", nest_pasid_free(&container, i * 100000,
+					     i * 100000));
+	measure("pasid-each", each);
+	measure("pasid-range", range);
+	vfio_device_close(&dev2);
+	vfio_container_close(&other);
+	vfio_device_close(&dev);
+	vfio_container_close(&container);
+	set_quota("1000");
+}
+
+/*
  * iommufd, requests without PASID: it has nothing else in 6.12
  */
 static int ifd, cdev;
@@ -834,5 +975,6 @@ int main(void)
 	bench_map();
 	bench_type1();
 	bench_iommufd();
+	bench_pasids();
 	return 0;
 }
