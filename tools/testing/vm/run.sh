@@ -18,7 +18,7 @@ usage()
 	shell text, several are a command and its arguments.
 
 	  --arch ARCH        x86_64 (default; or ARCH of the environment), arm64
-	  --kernel KIND      plain (default), debug, modules: with the series
+	  --kernel KIND      plain (default), debug, kcsan, modules: with the series
 	                     stock: debug, without the series
 	                     or the path of a bzImage (arm64: Image)
 	  --add SRC[:DST]    copy a file or directory into the guest; a file
@@ -81,7 +81,7 @@ done
 debug=''
 case $kernel in
 plain)	image=$build/linux/out-plain$suffix/$image ;;
-debug | modules)
+debug | kcsan | modules)
 	image=$build/linux/out-$kernel$suffix/$image debug=y ;;
 stock)	image=$build/stock/out-debug$suffix/$image debug=y ;;
 *)	image=$kernel ;;
