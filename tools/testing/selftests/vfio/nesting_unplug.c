@@ -62,6 +62,8 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 		.len = TEST_LEN,
 	};
 	struct pollfd gone = { .events = POLLIN };
+	struct fault_ring ring = { .eventfd = -1 };
+	struct vfio_dma_fault f;
 	int i, ret = 0;
 
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
@@ -73,13 +75,30 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 					  0);
 	ASSERT_LE(0, gone.fd);
 
-	/* In the middle of its work */
+	/* In the middle of its work, and of what it asked for */
+	if (n->feat.max_requests) {
+		test_ok(fault_open(&ring, &self->d2,
+				   VFIO_DMA_FAULT_UNRECOVERABLE |
+				   VFIO_DMA_FAULT_PAGE_REQUEST, 64));
+		ptd_write32(&self->ptd2, PTD_PR_PASID, ptd_pasid(PASID));
+		ptd_write32(&self->ptd2, PTD_PR_FLAGS,
+			    PTD_PR_READ | PTD_PR_LAST | PTD_PR_EACH);
+		ptd_write32(&self->ptd2, PTD_PR_SEND, 8);
+		ASSERT_EQ(1, fault_next(&ring, &f, 5000));
+	}
 	for (i = 0; i < 16; i++)
 		ptd_submit(&self->ptd2, 0, &d);
 	imon_write32(&n->mon, IMON_UNPLUG, vfio_sid(bdf));
 	if (imon_read32(&n->mon, IMON_UNPLUG) != 1)
 		SKIP(return, "%s is in no hotplug slot", bdf);
 	EXPECT_NE(PTD_ID_VALUE, ptd_read32(&self->ptd2, PTD_ID));
+
+	/* An answer that nobody hears, and nothing to wait for */
+	if (n->feat.max_requests) {
+		test_ok(fault_answer(&ring, &f,
+				     VFIO_DMA_FAULT_RESPONSE_SUCCESS));
+		test_ok(fault_drain(&self->d2));
+	}
 
 	/*
 	 * Nobody waits for a device that will not answer; before the kernel
@@ -105,6 +124,7 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 	EXPECT_EQ(1, poll(&gone, 1, GONE_MS));
 	EXPECT_TRUE(is_there(bdf));
 	vfio_device_close(&self->d2);
+	fault_close(&ring);
 	EXPECT_TRUE(becomes_gone(bdf));
 
 	/* Its group left the container, and took its bindings along */
