@@ -133,6 +133,19 @@ static void burst(struct nest *n, unsigned int q, u32 pasid, u32 nr)
 		ptd_wait(&n->ptd, q, &rec);
 }
 
+/* Faults that all reach the ring: the hardware has room for one at a time */
+static void each(struct nest *n, struct fault_ring *r, u32 pasid, u32 nr)
+{
+	u32 want;
+
+	while (nr--) {
+		want = fault_pending(r) + 1;
+		burst(n, 0, pasid, 1);
+		while (fault_pending(r) < want)
+			usleep(1000);
+	}
+}
+
 struct tally {
 	u64 seq;	/* of the last entry */
 	u64 seen;
@@ -468,25 +481,17 @@ TEST_F(nesting_fault, eventfd)
 {
 	struct nest *n = &self->n;
 	struct fault_ring *r = &self->r;
-	int i;
 
 	EXPECT_EQ(0, signals(r));
-	for (i = 0; i < 5; i++)
-		burst(n, 0, PASID, 4);
-	while (fault_pending(r) < 20)
-		usleep(1000);
+	each(n, r, PASID, 20);
 	EXPECT_EQ(1, signals(r));
 	/* Not all read: nobody waits */
 	fault_consume(r, 19);
-	burst(n, 0, PASID, 4);
-	while (fault_pending(r) < 5)
-		usleep(1000);
+	each(n, r, PASID, 4);
 	EXPECT_EQ(0, signals(r));
 	/* All read: somebody may */
 	fault_consume(r, 5);
-	burst(n, 0, PASID, 4);
-	while (fault_pending(r) < 4)
-		usleep(1000);
+	each(n, r, PASID, 4);
 	EXPECT_EQ(1, signals(r));
 
 	/* An eventfd for what is there already */
