@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include "nest_test.h"
 
@@ -709,10 +710,13 @@ TEST_F_TIMEOUT(nesting_fault, killed, 120)
 
 	nest_close(n);
 	fault_close(&self->r);
+	/* The second process of each round has the device open as well */
+	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
 	for (i = 0; i < 4; i++) {
 		pid = fork();
 		ASSERT_LE(0, pid);
 		if (!pid) {
+			setpgid(0, 0);
 			memset(n, 0, sizeof(*n));
 			nest_setup_mon(_metadata, n, 0);
 			test_ok(fault_open(&self->r, &n->d,
@@ -736,6 +740,8 @@ TEST_F_TIMEOUT(nesting_fault, killed, 120)
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 		kill(-pid, SIGKILL);
+		while (waitpid(-pid, NULL, 0) > 0)
+			;
 	}
 }
 
