@@ -8,17 +8,17 @@ mistake.  Talks to QEMU through its qtest protocol; prints KTAP.
     vtd.py QEMU [TEST...]
 """
 
-import os
-import subprocess
 import sys
 
-ECAM = 0xb0000000
+from bare import (Bare, Failed, same, run, K4, M2, G1, OK, READ_FAULT,
+                  WRITE_FAULT, F_EXEC, F_PRIV, F_NO_ATS, EV_ATS,
+                  EV_WALK, EV_HIT, EV_RAISED, EV_RECORDED, EV_COLLAPSED,
+                  EV_LOST)
+
 VTD = 0xfed90000
 PTD = 0xfe800000		# BAR0 of the test device
 IMON = 0xfe900000		# BAR0 of the monitor
-PTD_DEVFN, IMON_DEVFN = 0x40, 0x48
-SID = PTD_DEVFN
-ANY = 0xffffffff
+PTD_DEVFN = SID = Bare.PTD_DEVFN
 
 # Registers, spec 11.4
 GCMD, GSTS, RTADDR, FSTS, FECTL = 0x18, 0x1c, 0x20, 0x34, 0x38
@@ -31,13 +31,10 @@ TE, SRTP, QIE = 1 << 31, 1 << 30, 1 << 26
 PFO, PPF, IQE, ITE = 1, 2, 1 << 4, 1 << 6
 
 CC, IOTLB, DTLB, IEC, WAIT, PIOTLB, PC, PDTLB, PGRP = range(1, 10)
-EV_TRANS, EV_ATS, EV_WALK, EV_HIT = 0x200, 0x201, 0x202, 0x203
-EV_RAISED, EV_RECORDED, EV_COLLAPSED, EV_LOST = range(0x210, 0x214)
 EV_RECEIVED, EV_QUEUED, EV_DROPPED, EV_REFUSED = range(0x230, 0x234)
 EV_ANSWERED, EV_AUTO = 0x240, 0x250
 
-OK, READ_FAULT, WRITE_FAULT = 1, 8, 9
-F_EXEC, F_PRIV, F_NO_ATS, F_NO_PRI, F_GROUP = 4, 8, 16, 32, 64
+F_NO_PRI, F_GROUP = 32, 64
 
 # Page requests of the test device, and their answers
 CNT_PR, CNT_GROUP, CNT_OK, CNT_INVALID, CNT_FAILURE, CNT_STRAY = \
@@ -51,7 +48,6 @@ P, RW, US, A, D, PS, XD = 1, 2, 4, 1 << 5, 1 << 6, 1 << 7, 1 << 63
 FS, SS, NEST, PT = 1, 2, 3, 4
 FPD = 2
 SRE, ERE, WPE, NXE, SMEP, EAFE = 1, 2, 16, 32, 64, 128
-K4, M2, G1 = 1 << 12, 1 << 21, 1 << 30
 MASK52 = (1 << 52) - K4
 CANON = 0xffff000000000000
 
@@ -66,107 +62,31 @@ REASONS = {*range(0x20, 0x25), 0x26, 0x31, *range(0x38, 0x3b),
 reasons = set()
 
 
-class Failed(Exception):
-    pass
+class Machine(Bare):
+    ECAM, PTD, IMON, TOP = 0xb0000000, PTD, IMON, 0x2000000
 
-
-def same(what, got, want):
-    if got != want:
-        def show(v):
-            return hex(v) if isinstance(v, int) else repr(v)
-        raise Failed("%s is %s, not %s" % (what, show(got), show(want)))
-
-
-class Machine:
     def __init__(self, qemu, props=""):
-        args = [qemu, "-nodefaults", "-no-user-config", "-display", "none",
-                "-machine", "q35,kernel-irqchip=split", "-m", "1G",
-                "-L", "/usr/share/seabios", "-accel", "qtest",
-                "-qtest", "stdio", "-qtest-log", "none",
-                "-device", "intel-iommu,intremap=on,device-iotlb=on,"
-                "x-scalable-mode=on,x-nesting=on,aw-bits=48" + props,
-                "-device", "pasid-testdev,addr=8", "-device",
-                "iommu-monitor,addr=9"]
-        self.log = open(os.environ.get("VTD_LOG", os.devnull), "a",
-                        encoding="ascii")
-        self.p = subprocess.Popen(args, stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, stderr=self.log,
-                                  text=True)
-        self.top = 0x2000000
+        super().__init__([
+            qemu, "-machine", "q35,kernel-irqchip=split", "-m", "1G",
+            "-L", "/usr/share/seabios",
+            "-device", "intel-iommu,intremap=on,device-iotlb=on,"
+            "x-scalable-mode=on,x-nesting=on,aw-bits=48" + props,
+            "-device", "pasid-testdev,addr=8", "-device",
+            "iommu-monitor,addr=9"])
         # The region for the extended configuration space
         self.cmd("outl 0xcf8 0x80000064")
         self.cmd("outl 0xcfc 0x0")
         self.cmd("outl 0xcf8 0x80000060")
-        self.cmd("outl 0xcfc %#x" % (ECAM | 1))
-        for devfn, bar in ((PTD_DEVFN, PTD), (IMON_DEVFN, IMON)):
-            self.writel(self.cfg(devfn, 0x10), bar)
-            self.writew(self.cfg(devfn, 4), 6)
+        self.cmd("outl 0xcfc %#x" % (self.ECAM | 1))
+        self.find_devices()
         self.root = self.page()
         self.ctx = self.page()
         self.dir = self.page(1 << 17)
         self.iq = self.page()
         self.status = self.page()
         self.tail = self.tag = 0
-        self.caps = {}
-        cap = 0x100
-        while cap:
-            head = self.readl(self.cfg(PTD_DEVFN, cap))
-            self.caps[head & 0xffff] = cap
-            cap = head >> 20
-        # PASID, with execute and privileged
-        self.writew(self.cfg(PTD_DEVFN, self.caps[0x1b] + 6), 7)
         self.writeq(self.root, self.ctx | 1)
-        self.writel(PTD + 0x1000, 1)
         self.prq = self.prq_mask = 0
-
-    def close(self):
-        self.p.stdin.close()
-        self.p.stdout.close()
-        self.p.kill()
-        self.p.wait()
-        self.log.close()
-
-    def cmd(self, s):
-        self.p.stdin.write(s + "\n")
-        self.p.stdin.flush()
-        while True:
-            line = self.p.stdout.readline()
-            if not line:
-                raise Failed("QEMU is gone after '%s'" % s)
-            if line.startswith("IRQ"):
-                continue
-            if not line.startswith("OK"):
-                raise Failed("'%s' gives %s" % (s, line.strip()))
-            return line[3:].strip()
-
-    def writew(self, a, v):
-        self.cmd("writew %#x %#x" % (a, v))
-
-    def writel(self, a, v):
-        self.cmd("writel %#x %#x" % (a, v & 0xffffffff))
-
-    def writeq(self, a, v):
-        self.cmd("writeq %#x %#x" % (a, v & (1 << 64) - 1))
-
-    def readw(self, a):
-        return int(self.cmd("readw %#x" % a), 16)
-
-    def readl(self, a):
-        return int(self.cmd("readl %#x" % a), 16)
-
-    def readq(self, a):
-        return int(self.cmd("readq %#x" % a), 16)
-
-    def cfg(self, devfn, reg):
-        return ECAM + (devfn << 12) + reg
-
-    def page(self, size=K4):
-        """Zeroed memory, aligned to its size"""
-        a = (self.top + size - 1) & ~(size - 1)
-        self.top = a + size
-        if size <= 1 << 17:
-            self.cmd("memset %#x %#x 0" % (a, size))
-        return a
 
     def flr(self):
         cap = self.readl(self.cfg(PTD_DEVFN, 0x34)) & 0xff
@@ -296,12 +216,6 @@ class Machine:
             same("status", self.crc(pasid, addr, flags), READ_FAULT)
         return self.fault(reason, pasid, addr, int(not write))
 
-    def count(self, event, pasid=ANY):
-        self.writel(IMON + 0x20, event)
-        self.writel(IMON + 0x24, ANY)
-        self.writel(IMON + 0x28, pasid)
-        return self.readq(IMON + 0x30)
-
     # Page requests
 
     def pri(self, size=0, alloc=64, pre=1, **kw):
@@ -380,56 +294,6 @@ class Machine:
         same("books of faults", self.count(EV_RAISED),
              self.count(EV_RECORDED) + self.count(EV_COLLAPSED) +
              self.count(EV_LOST))
-
-    # The device
-
-    def submit(self, op, pasid=None, flags=0, src=0, dst=0, imm=0, length=0,
-               queue=0):
-        q = PTD + 0x1000 * (queue + 1)
-        d = (op | flags << 32,
-             (pasid | 1 << 31 if pasid is not None else 0) | 7 << 32,
-             src, dst, imm, 0, length, 0)
-        for i, v in enumerate(d):
-            self.writeq(q + 0x40 + i * 8, v)
-        self.writel(q + 0xc, 1)
-
-    def done(self, queue=0):
-        return self.readl(PTD + 0x1000 * (queue + 1) + 0x80)
-
-    def result(self, queue=0):
-        q = PTD + 0x1000 * (queue + 1)
-        for _ in range(2000):
-            if self.done(queue):
-                break
-        else:
-            raise Failed("the device does not complete")
-        st = self.readl(q + 0xa0 + 28)
-        res = self.readq(q + 0xa0 + 16)
-        self.writel(q + 0x84, 1)
-        return st, res
-
-    def op(self, *args, **kw):
-        self.submit(*args, **kw)
-        return self.result()
-
-    def fill(self, pasid, addr, val, flags=F_NO_ATS):
-        return self.op(2, pasid, flags, dst=addr, imm=val, length=8)[0]
-
-    def crc(self, pasid, addr, flags=F_NO_ATS):
-        return self.op(4, pasid, flags, src=addr, length=8)[0]
-
-    def add(self, pasid, addr, val, flags=F_NO_ATS):
-        return self.op(5, pasid, flags, dst=addr, imm=val, length=8)
-
-    def sees(self, pasid, addr, want, flags=F_NO_ATS):
-        """Reads and writes through the device, status and value"""
-        st, old = self.add(pasid, addr, 0, flags)
-        same("status", st, OK)
-        same("value", old, want)
-
-    def ats(self, on=True):
-        self.writew(self.cfg(PTD_DEVFN, self.caps[0xf] + 6),
-                    0x8000 if on else 0)
 
 
 # Descriptors, spec 6.5.2
@@ -1555,7 +1419,7 @@ def page_response_failure(m):
     m.enable()
     m.writel(PTD + 0x2000, 1)
     m.submit(4, 5, src=n.va, length=8)
-    m.submit(4, 5, src=n.va, length=8, queue=1)
+    m.submit(4, 5, src=n.va, length=8, q=1)
     a, b = m.requests(2)
     m.answer(a, FAILURE)
     for q in range(2):
@@ -1615,7 +1479,7 @@ def page_request_group(m):
     # 16 pages at most, and what credit is left
     for q in (0, 1, 2):
         m.writel(PTD + 0x1000 * (q + 1), 1)
-        m.submit(4, 5, F_GROUP, src=top + 0x100000, length=32 * K4, queue=q)
+        m.submit(4, 5, F_GROUP, src=top + 0x100000, length=32 * K4, q=q)
     r = m.requests(20)
     same("last", [i for i, x in enumerate(r) if x["last"]], [15, 19])
     m.answer(r[15], INVALID)
@@ -1631,7 +1495,7 @@ def page_request_credit(m):
     m.enable()
     for q in range(4):
         m.writel(PTD + 0x1000 * (q + 1), 1)
-        m.submit(4, 5, src=n.va, length=8, queue=q)
+        m.submit(4, 5, src=n.va, length=8, q=q)
     r = m.requests(2)
     same("outstanding", m.readl(PTD + 0x214), 2)
     m.answer(r[0], INVALID)
@@ -1890,7 +1754,7 @@ def page_request_drain(m):
     # An invalidation of another function brings nothing.
     m.writel(IMON + 0x60, 1)
     m.send(5, 0x1000, PR_READ | PR_LAST)
-    m.post(pdtlb(5, sid=IMON_DEVFN), m.wait())
+    m.post(pdtlb(5, sid=Bare.IMON_DEVFN), m.wait())
     same("FSTS", m.readl(VTD + FSTS) & ITE, ITE)
     same("received", m.count(EV_RECEIVED), 8)
 
@@ -2210,31 +2074,4 @@ def every_reason(m):
         same("never raised", [hex(r) for r in sorted(REASONS - reasons)], [])
 
 
-def main():
-    if len(sys.argv) < 2:
-        sys.exit(__doc__.strip())
-    run = [t for t in tests if not sys.argv[2:] or t[0] in sys.argv[2:]]
-    print("KTAP version 1")
-    print("1..%d" % len(run))
-    bad = 0
-    for i, (name, func, props) in enumerate(run, 1):
-        m = None
-        try:
-            m = Machine(sys.argv[1], props)
-            func(m)
-            print("ok %d vtd.%s" % (i, name), flush=True)
-        except Failed as e:
-            bad += 1
-            print("# %s: %s" % (name, e))
-            tb = e.__traceback__
-            while tb:
-                print("#   line %d" % tb.tb_lineno)
-                tb = tb.tb_next
-            print("not ok %d vtd.%s" % (i, name), flush=True)
-        finally:
-            if m:
-                m.close()
-    sys.exit(1 if bad else 0)
-
-
-main()
+run("vtd", tests, Machine, __doc__)
