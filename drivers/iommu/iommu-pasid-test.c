@@ -224,11 +224,16 @@ static void test_free_range(struct kunit *test)
 				PTR_ERR(find(i & 1 ? other : set, BASE + i)),
 				!(i & 1) && i >= 10 && i <= 19 ? -ENOENT : 0);
 	KUNIT_EXPECT_EQ(test, iommu_pasid_set_count(set), 27);
-	/* Empty, upside down, beyond */
+	/* Empty, upside down, beyond; few numbers and many */
 	iommu_pasid_free_range(set, BASE + 10, BASE + 19);
 	iommu_pasid_free_range(set, BASE + 30, BASE + 20);
 	iommu_pasid_free_range(set, IOMMU_PASID_LAST + 1, U32_MAX);
+	iommu_pasid_free_range(set, U32_MAX - 3, U32_MAX);
+	iommu_pasid_free_range(set, 0, BASE - 1);
 	KUNIT_EXPECT_EQ(test, iommu_pasid_set_count(set), 27);
+	iommu_pasid_free_range(set, BASE + 62, END);
+	KUNIT_EXPECT_EQ(test, iommu_pasid_set_count(set), 26);
+	KUNIT_EXPECT_EQ(test, alloc_at(set, BASE + 62), BASE + 62);
 	iommu_pasid_free_range(set, 0, U32_MAX);
 	KUNIT_EXPECT_EQ(test, iommu_pasid_set_count(set), 0);
 	KUNIT_EXPECT_EQ(test, iommu_pasid_set_count(other), 32);
@@ -238,21 +243,27 @@ static void test_free_range(struct kunit *test)
 
 struct walk {
 	struct iommu_pasid_set *set;
-	u32 last;
+	u32 met[16];
 	int calls, stop, ret;
-	bool free;
+	bool free, alloc;
 };
 
 static int walk_fn(u32 pasid, void *data, void *arg)
 {
 	struct walk *w = arg;
+	int i;
 
-	if (pasid <= w->last || data != w)
+	if (data != w || w->calls == ARRAY_SIZE(w->met))
 		return -EIO;
-	w->last = pasid;
+	for (i = 0; i < w->calls; i++)
+		if (w->met[i] == pasid)
+			return -EEXIST;
+	w->met[w->calls++] = pasid;
 	if (w->free)
 		iommu_pasid_free(w->set, pasid);
-	return ++w->calls == w->stop ? w->ret : 0;
+	if (w->alloc && alloc_at(w->set, BASE + 100 + w->calls) < 0)
+		return -ENOSPC;
+	return w->calls == w->stop ? w->ret : 0;
 }
 
 static void test_for_each(struct kunit *test)
@@ -265,7 +276,7 @@ static void test_for_each(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, iommu_pasid_for_each(set, walk_fn, &w), 0);
 	KUNIT_EXPECT_EQ(test, w.calls, 0);
 
-	/* From above and below: in order it is anyway */
+	/* From above and below, others' between them */
 	for (i = 0; i < 5; i++) {
 		alloc_at(NULL, BASE + 7 * i + 3);
 		KUNIT_ASSERT_GT(test, iommu_pasid_alloc(set, BASE + 7 * i,
@@ -276,11 +287,19 @@ static void test_for_each(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, iommu_pasid_for_each(set, walk_fn, &w), 0);
 	KUNIT_EXPECT_EQ(test, w.calls, 10);
 
+	/* What it allocates it does not meet. */
+	w = (struct walk){ .set = set, .alloc = true };
+	KUNIT_EXPECT_EQ(test, iommu_pasid_for_each(set, walk_fn, &w), 0);
+	KUNIT_EXPECT_EQ(test, w.calls, 10);
+	KUNIT_EXPECT_EQ(test, iommu_pasid_set_count(set), 20);
+	iommu_pasid_free_range(set, BASE + 100, BASE + 200);
+	KUNIT_EXPECT_EQ(test, iommu_pasid_set_count(set), 10);
+
 	/* An error ends it, and is returned, and leaves no reference. */
 	w = (struct walk){ .set = set, .stop = 4, .ret = -EPERM };
 	KUNIT_EXPECT_EQ(test, iommu_pasid_for_each(set, walk_fn, &w), -EPERM);
 	KUNIT_EXPECT_EQ(test, w.calls, 4);
-	iommu_pasid_free(set, w.last);
+	iommu_pasid_free(set, END);
 	KUNIT_EXPECT_EQ(test, iommu_pasid_set_count(set), 9);
 
 	/* What is pending is not the owner's any more. */
@@ -714,108 +733,166 @@ out:
 }
 
 /*
- * On both processors at once: what a reader finds is consistent, no number is
- * given out twice, nothing is left.
+ * On both processors at once: what a reader finds is consistent, in sets that
+ * come and go, no number is given out twice, nothing is left.
  */
 #define RACE_PASIDS	16
 #define RACE_TIME	(HZ / 2)
+#define RACE_ALLOCS	3
 
 struct race {
-	struct iommu_pasid_set *set;
+	struct iommu_pasid_set __rcu *set;
+	struct race *all;
 	struct task_struct *task;
 	atomic_t *owned;	/* of each PASID: by how many */
 	unsigned long end;
-	int wrong;
+	int wrong, found;
 	u32 seed;
 };
+
+/* What the owner keeps with a PASID */
+struct race_data {
+	struct iommu_pasid_set *set;
+	u32 pasid;
+	struct rcu_head rcu;
+};
+
+/* Let readers see another one, and the last one go. */
+static struct race_data *race_replace(struct race *r,
+				      struct iommu_pasid_set *set, u32 pasid,
+				      struct race_data *old)
+{
+	struct race_data *data = kmalloc(sizeof(*data), GFP_KERNEL);
+
+	if (data)
+		*data = (struct race_data){ .set = set, .pasid = pasid };
+	r->wrong += !data || iommu_pasid_attach_data(set, pasid, data);
+	kfree_rcu(old, rcu);
+	return data;
+}
+
+static struct iommu_pasid_set *race_set(struct race *r)
+{
+	struct iommu_pasid_set *set;
+
+	set = iommu_pasid_set_alloc(IOMMU_PASID_SET_KERNEL, r->seed,
+				    IOMMU_PASID_NO_QUOTA);
+	if (IS_ERR(set))
+		return NULL;
+	rcu_assign_pointer(r->set, set);
+	return set;
+}
+
+static void race_stop(void)
+{
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+}
 
 static int race_allocs(void *arg)
 {
 	struct race *r = arg;
+	struct iommu_pasid_set *set = rcu_dereference_protected(r->set, true);
 	struct rnd_state rnd;
 
 	prandom_seed_state(&rnd, r->seed);
-	while (time_before(jiffies, r->end)) {
+	while (set && time_before(jiffies, r->end)) {
+		struct race_data *data;
 		struct iommu_pasid *entry;
 		int pasid, i;
 
-		pasid = iommu_pasid_alloc(r->set, BASE, BASE + RACE_PASIDS - 1,
-					  r->set);
+		pasid = iommu_pasid_alloc(set, BASE, BASE + RACE_PASIDS - 1,
+					  NULL);
 		if (pasid < 0) {
 			r->wrong += pasid != -ENOSPC;
-			iommu_pasid_free_range(r->set, BASE,
+			iommu_pasid_free_range(set, BASE,
 					       BASE + RACE_PASIDS - 1);
 			cond_resched();
 			continue;
 		}
 		i = pasid - BASE;
 		r->wrong += atomic_inc_return(&r->owned[i]) != 1;
-		entry = iommu_pasid_get(r->set, pasid);
+		data = race_replace(r, set, pasid, NULL);
+		if (prandom_u32_state(&rnd) % 4 == 0)
+			usleep_range(20, 100);
+		entry = iommu_pasid_get(set, pasid);
 		r->wrong += IS_ERR(entry);
-		iommu_pasid_free(r->set, pasid);
+		data = race_replace(r, set, pasid, data);
+		iommu_pasid_free(set, pasid);
 		atomic_dec(&r->owned[i]);
 		if (!IS_ERR(entry))
 			iommu_pasid_put(entry);
+		kfree_rcu(data, rcu);
 		if (prandom_u32_state(&rnd) % 64 == 0) {
 			/* The owner exits, with a PASID in use. */
 			struct iommu_pasid *last = NULL;
 
-			pasid = iommu_pasid_alloc(r->set, END - 1, END, r->set);
+			pasid = iommu_pasid_alloc(set, END - 1, END, NULL);
 			if (pasid > 0)
-				last = iommu_pasid_get(r->set, pasid);
-			iommu_pasid_set_free(r->set);
+				last = iommu_pasid_get(set, pasid);
+			RCU_INIT_POINTER(r->set, NULL);
+			iommu_pasid_set_free(set);
 			iommu_pasid_put(last);
-			r->set = iommu_pasid_set_alloc(IOMMU_PASID_SET_KERNEL,
-						       2,
-						       IOMMU_PASID_NO_QUOTA);
-			if (IS_ERR(r->set)) {
-				r->wrong++;
-				break;
-			}
+			set = race_set(r);
+			r->wrong += !set;
 		}
 		cond_resched();
 	}
-	while (!kthread_should_stop())
-		schedule_timeout_interruptible(1);
+	race_stop();
 	return 0;
+}
+
+/* A set may end, and a PASID be freed, while it looks */
+static void race_find(struct race *r, struct iommu_pasid_set *set, u32 pasid)
+{
+	struct race_data *data = iommu_pasid_find(set, pasid);
+
+	if (!data || data == ERR_PTR(-ENOENT))
+		return;
+	r->found++;
+	r->wrong += data->set != set || data->pasid != pasid;
 }
 
 static int race_finds(void *arg)
 {
 	struct race *r = arg;
+	u32 i, n = 0;
 
 	while (time_before(jiffies, r->end)) {
-		u32 i;
+		struct iommu_pasid_set *set;
 
-		for (i = 0; i < RACE_PASIDS; i++) {
-			void *data = find(r->set, BASE + i);
-
-			r->wrong += data != r->set && data != ERR_PTR(-ENOENT);
-			data = find(NULL, BASE + i);
-			r->wrong += data != ERR_PTR(-ENOENT);
+		rcu_read_lock();
+		set = rcu_dereference(r->all[n++ % RACE_ALLOCS].set);
+		for (i = 0; set && i < RACE_PASIDS; i++) {
+			race_find(r, set, BASE + i);
+			r->wrong += iommu_pasid_find(NULL, BASE + i) !=
+				    ERR_PTR(-ENOENT);
 		}
+		rcu_read_unlock();
 		cond_resched();
 	}
-	while (!kthread_should_stop())
-		schedule_timeout_interruptible(1);
+	race_stop();
 	return 0;
 }
 
 static void test_race(struct kunit *test)
 {
-	struct race races[4] = {};
+	struct race races[RACE_ALLOCS + 1] = {};
 	atomic_t *owned;
 	int i;
 
 	owned = kunit_kcalloc(test, RACE_PASIDS, sizeof(*owned), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, owned);
 	for (i = 0; i < ARRAY_SIZE(races); i++) {
-		races[i].set = new_set(test, IOMMU_PASID_NO_QUOTA);
-		races[i].owned = owned;
 		races[i].seed = i;
+		races[i].all = races;
+		races[i].owned = owned;
 		races[i].end = jiffies + RACE_TIME;
-		races[i].task = kthread_create(i < 3 ? race_allocs : race_finds,
-					       &races[i], "pasid-race/%d", i);
+		if (i < RACE_ALLOCS)
+			KUNIT_ASSERT_NOT_NULL(test, race_set(&races[i]));
+		races[i].task = kthread_create(i < RACE_ALLOCS ? race_allocs :
+					       race_finds, &races[i],
+					       "pasid-race/%d", i);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, races[i].task);
 		kthread_bind(races[i].task, i % num_online_cpus());
 	}
@@ -824,7 +901,14 @@ static void test_race(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(races); i++) {
 		kthread_stop(races[i].task);
 		KUNIT_EXPECT_EQ(test, races[i].wrong, 0);
-		iommu_pasid_set_free(races[i].set);
+	}
+	KUNIT_EXPECT_GT(test, races[RACE_ALLOCS].found, 0);
+	for (i = 0; i < RACE_ALLOCS; i++) {
+		struct iommu_pasid_set *set =
+			rcu_dereference_protected(races[i].set, true);
+
+		if (set)
+			iommu_pasid_set_free(set);
 	}
 	for (i = 0; i < RACE_PASIDS; i++)
 		KUNIT_EXPECT_EQ(test, alloc_at(NULL, BASE + i), BASE + i);

@@ -20,9 +20,10 @@
  * Structures
  * ----------
  * pasid_space has each PASID by its number, for lookup without a lock.  Each
- * set has a tree of its own, ordered by number, so that freeing a range costs
- * what is there and not how wide it is.  Nothing has a cost that grows with
- * what others hold.  One PASID takes 64 bytes and its slot of pasid_space.
+ * set has a list of its own, so that freeing a wide range costs what the set
+ * has and not how wide it is; a narrow one is freed by number.  Nothing has a
+ * cost that grows with what others hold.  One PASID takes 56 bytes and its
+ * slot of pasid_space.
  *
  * Locking
  * -------
@@ -41,6 +42,7 @@
 #include <linux/init.h>
 #include <linux/iommu.h>
 #include <linux/iommu-pasid.h>
+#include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/misc_cgroup.h>
 #include <linux/moduleparam.h>
@@ -83,7 +85,7 @@ struct pasid_account {
 /**
  * struct iommu_pasid_set - An owner of PASIDs
  * @next: in pasid_sets
- * @tree: its PASIDs, struct iommu_pasid by number
+ * @pasids: struct iommu_pasid, the newest first
  * @type: kind of owner
  * @ended: the owner is gone; what is pending keeps the set
  * @token: what the owner is known by, for those who look on
@@ -94,7 +96,7 @@ struct pasid_account {
  */
 struct iommu_pasid_set {
 	struct list_head		next;
-	struct rb_root			tree;
+	struct list_head		pasids;
 	enum iommu_pasid_set_type	type;
 	bool				ended;
 	u64				token;
@@ -106,7 +108,7 @@ struct iommu_pasid_set {
 
 /**
  * struct iommu_pasid - A PASID that was given out
- * @node: in the tree of @set, until it is reclaimed
+ * @node: in the list of @set, until it is reclaimed
  * @rcu: to free it, after that
  * @late: in pasid_late, likewise
  * @set: the owner; has the PASID counted, so it is there as long
@@ -120,7 +122,7 @@ struct iommu_pasid_set {
  */
 struct iommu_pasid {
 	union {
-		struct rb_node		node;
+		struct list_head	node;
 		struct rcu_head		rcu;
 		struct llist_node	late;
 	};
@@ -135,11 +137,13 @@ struct iommu_pasid {
 };
 
 static struct iommu_pasid_set pasid_null_set = {
+	.pasids = LIST_HEAD_INIT(pasid_null_set.pasids),
 	.type = IOMMU_PASID_SET_NULL,
 	.quota = IOMMU_PASID_NO_QUOTA,
 };
 
 static struct iommu_pasid_set pasid_kernel_set = {
+	.pasids = LIST_HEAD_INIT(pasid_kernel_set.pasids),
 	.type = IOMMU_PASID_SET_KERNEL,
 	.quota = IOMMU_PASID_NO_QUOTA,
 };
@@ -199,44 +203,6 @@ VISIBLE_IF_KUNIT int pasid_store_at(struct iommu_pasid *entry, u32 pasid)
 	KUNIT_STATIC_STUB_REDIRECT(pasid_store_at, entry, pasid);
 
 	return __xa_insert(&pasid_space, pasid, entry, GFP_KERNEL);
-}
-
-/*
- * Trees
- */
-static struct iommu_pasid *pasid_first(struct iommu_pasid_set *set, u32 from)
-{
-	struct rb_node *node = set->tree.rb_node;
-	struct iommu_pasid *found = NULL;
-
-	while (node) {
-		struct iommu_pasid *entry = rb_entry(node, struct iommu_pasid,
-						     node);
-
-		if (entry->pasid < from) {
-			node = node->rb_right;
-		} else {
-			found = entry;
-			node = node->rb_left;
-		}
-	}
-	return found;
-}
-
-static void pasid_link(struct iommu_pasid *entry)
-{
-	struct rb_node **link = &entry->set->tree.rb_node, *parent = NULL;
-	u32 pasid = entry->pasid;
-
-	while (*link) {
-		parent = *link;
-		if (rb_entry(parent, struct iommu_pasid, node)->pasid < pasid)
-			link = &parent->rb_right;
-		else
-			link = &parent->rb_left;
-	}
-	rb_link_node(&entry->node, parent, link);
-	rb_insert_color(&entry->node, &entry->set->tree);
 }
 
 static struct pasid_account *pasid_account_find(struct mm_struct *mm)
@@ -428,7 +394,7 @@ static int pasid_give(struct iommu_pasid *entry, u32 min, u32 max)
 	ret = pasid_store_any(entry, min, max, &pasid);
 	if (!ret) {
 		entry->pasid = pasid;
-		pasid_link(entry);
+		list_add(&entry->node, &entry->set->pasids);
 	}
 	xa_unlock_irq(&pasid_space);
 
@@ -455,7 +421,7 @@ static int pasid_give_custom(struct iommu_pasid *entry, u32 min, u32 max)
 	if (!ret) {
 		entry->pasid = pasid;
 		entry->custom = true;
-		pasid_link(entry);
+		list_add(&entry->node, &entry->set->pasids);
 	}
 	xa_unlock_irq(&pasid_space);
 
@@ -493,6 +459,7 @@ err_free:
  * * -EOPNOTSUPP: no IOMMU of this host has PASIDs (charged sets only)
  * * -ENOSPC: none is left in the range
  * * -ENOMEM
+ * * -EIO: a registered allocator gave one that is given out already
  * * another error of a registered allocator
  */
 int iommu_pasid_alloc(struct iommu_pasid_set *set, u32 min, u32 max, void *data)
@@ -545,7 +512,7 @@ EXPORT_SYMBOL_GPL(iommu_pasid_alloc);
 static void pasid_unlink(struct iommu_pasid *entry)
 {
 	__xa_erase(&pasid_space, entry->pasid);
-	rb_erase(&entry->node, &entry->set->tree);
+	list_del(&entry->node);
 }
 
 /* What is left to do with one that was unlinked, without the lock */
@@ -616,38 +583,82 @@ void iommu_pasid_free(struct iommu_pasid_set *set, u32 pasid)
 }
 EXPORT_SYMBOL_GPL(iommu_pasid_free);
 
+/*
+ * Walks, in which others come and go while the lock is not held.  A walk keeps
+ * its place with a mark in the list, which is freed already for all others.
+ */
+#define PASID_MARK	{ .freed = true }
+
+static void pasid_walk_start(struct iommu_pasid_set *set,
+			     struct iommu_pasid *mark)
+{
+	list_add(&mark->node, &set->pasids);
+}
+
+/* The next one that is not freed; NULL at the end */
+static struct iommu_pasid *pasid_walk(struct iommu_pasid_set *set,
+				      struct iommu_pasid *mark)
+{
+	struct iommu_pasid *entry = mark;
+
+	list_for_each_entry_continue(entry, &set->pasids, node) {
+		if (!entry->freed) {
+			list_move(&mark->node, &entry->node);
+			return entry;
+		}
+	}
+	return NULL;
+}
+
+static void pasid_walk_end(struct iommu_pasid *mark)
+{
+	list_del(&mark->node);
+}
+
 /**
  * iommu_pasid_free_range() - Give back all PASIDs of a set in a range
  * @set: the owner, NULL for the null set
  * @min: first PASID of the range
  * @max: last PASID of the range
  *
- * As iommu_pasid_free() of each that the set has; costs nothing for numbers
- * that it has not.
+ * As iommu_pasid_free() of each that the set has.  Costs as much as the range
+ * has numbers or the set has PASIDs, whichever is less.
  *
  * Context: may sleep.
  */
 void iommu_pasid_free_range(struct iommu_pasid_set *set, u32 min, u32 max)
 {
-	struct iommu_pasid *entry;
+	struct iommu_pasid mark = PASID_MARK, *entry;
 	bool reclaim;
 
-	set = pasid_set(set);
-	while (min <= max) {
-		xa_lock_irq(&pasid_space);
-		entry = pasid_first(set, min);
-		if (!entry || entry->pasid > max) {
-			xa_unlock_irq(&pasid_space);
-			return;
+	if (max > IOMMU_PASID_LAST)
+		max = IOMMU_PASID_LAST;
+	if (min > max)
+		return;
+
+	if (max - min < iommu_pasid_set_count(set)) {
+		for (; min <= max; min++) {
+			iommu_pasid_free(set, min);
+			cond_resched();
 		}
-		min = entry->pasid + 1;
-		reclaim = pasid_free_locked(entry);
+		return;
+	}
+
+	set = pasid_set(set);
+	xa_lock_irq(&pasid_space);
+	pasid_walk_start(set, &mark);
+	while ((entry = pasid_walk(set, &mark))) {
+		reclaim = entry->pasid >= min && entry->pasid <= max &&
+			  pasid_free_locked(entry);
 		xa_unlock_irq(&pasid_space);
 
 		if (reclaim)
 			pasid_reclaim(entry);
 		cond_resched();
+		xa_lock_irq(&pasid_space);
 	}
+	pasid_walk_end(&mark);
+	xa_unlock_irq(&pasid_space);
 }
 EXPORT_SYMBOL_GPL(iommu_pasid_free_range);
 
@@ -775,8 +786,9 @@ EXPORT_SYMBOL_GPL(iommu_pasid_find);
  * @fn: the function; anything but 0 ends the walk
  * @arg: handed to it
  *
- * In the order of the numbers; without those that are pending.  @fn may sleep
- * and may allocate and free PASIDs of @set, the one it is called for too.
+ * In no order; without those that are pending.  @fn may sleep and may allocate
+ * and free PASIDs of @set, the one it is called for too.  It is not called for
+ * what is allocated after the start.
  *
  * Context: may sleep.
  * Return: what @fn returned last, 0 if it was never called.
@@ -784,31 +796,25 @@ EXPORT_SYMBOL_GPL(iommu_pasid_find);
 int iommu_pasid_for_each(struct iommu_pasid_set *set,
 			 int (*fn)(u32 pasid, void *data, void *arg), void *arg)
 {
-	struct iommu_pasid *entry;
-	u32 pasid, next = 0;
+	struct iommu_pasid mark = PASID_MARK, *entry;
 	void *data;
 	int ret = 0;
 
 	set = pasid_set(set);
-	while (!ret) {
-		xa_lock_irq(&pasid_space);
-		entry = pasid_first(set, next);
-		while (entry && entry->freed)
-			entry = pasid_first(set, entry->pasid + 1);
-		if (!entry) {
-			xa_unlock_irq(&pasid_space);
-			break;
-		}
+	xa_lock_irq(&pasid_space);
+	pasid_walk_start(set, &mark);
+	while (!ret && (entry = pasid_walk(set, &mark))) {
 		entry->users++;
-		pasid = entry->pasid;
 		data = rcu_dereference_protected(entry->data, true);
 		xa_unlock_irq(&pasid_space);
 
-		next = pasid + 1;
-		ret = fn(pasid, data, arg);
+		ret = fn(entry->pasid, data, arg);
 		iommu_pasid_put(entry);
 		cond_resched();
+		xa_lock_irq(&pasid_space);
 	}
+	pasid_walk_end(&mark);
+	xa_unlock_irq(&pasid_space);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(iommu_pasid_for_each);
@@ -838,7 +844,7 @@ struct iommu_pasid_set *iommu_pasid_set_alloc(enum iommu_pasid_set_type type,
 	if (!set)
 		return ERR_PTR(-ENOMEM);
 
-	set->tree = RB_ROOT;
+	INIT_LIST_HEAD(&set->pasids);
 	set->type = type;
 	set->token = token;
 	set->quota = quota;
