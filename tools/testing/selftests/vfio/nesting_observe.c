@@ -9,7 +9,7 @@
 #include "nest_test.h"
 
 #define TRACING	"/sys/kernel/tracing/"
-#define EVENTS	TRACING "events/vfio_nesting/enable"
+#define PASIDS	"/sys/kernel/debug/iommu/pasids"
 #define PASID	0x77u
 
 FIXTURE(nesting_observe)
@@ -119,22 +119,31 @@ TEST_F(nesting_observe, fdinfo)
 	EXPECT_FALSE(fdinfo_has("nesting-", "%s", ""));
 }
 
+/* Record the events of a trace system; false if this cannot be */
+static bool trace_start(struct __test_metadata *_metadata, const char *enable)
+{
+	if (access(enable, W_OK))
+		return false;
+	ASSERT_TRUE(write_file(TRACING "trace", ""));
+	ASSERT_TRUE(write_file(enable, "1"));
+	return true;
+}
+
 TEST_F(nesting_observe, trace)
 {
+	const char *enable = TRACING "events/vfio_nesting/enable";
 	const char *bdf = self->n.d.bdf;
 	char want[128];
 
-	if (access(EVENTS, W_OK))
-		SKIP(return, "no %s: no tracefs, or not root", EVENTS);
-	ASSERT_TRUE(write_file(TRACING "trace", ""));
-	ASSERT_TRUE(write_file(EVENTS, "1"));
+	if (!trace_start(_metadata, enable))
+		SKIP(return, "no %s: no tracefs, or not root", enable);
 	test_ok(nest_bind(&self->n.c, NEST_ALL_GROUPS, PASID, &self->s.t));
 	test_ok(nest_bind(&self->n.c, NEST_ALL_GROUPS, PASID, &self->s.t));
 	test_ok(nest_inval_range(&self->n.c, NEST_ALL_GROUPS, PASID,
 				 &self->s.t, TEST_SRC, 1));
 	test_ok(nest_unbind(&self->n.c, NEST_ALL_GROUPS, PASID));
 	test_ok(nest_block(&self->n.c, NEST_ALL_GROUPS, 0));
-	EXPECT_TRUE(write_file(EVENTS, "0"));
+	EXPECT_TRUE(write_file(enable, "0"));
 	slurp(_metadata, TRACING "trace", self->text, sizeof(self->text));
 
 	snprintf(want, sizeof(want),
@@ -155,6 +164,101 @@ TEST_F(nesting_observe, trace)
 	EXPECT_TRUE(has_line(self->text, "vfio_nesting_unbind:", want)) {
 		TH_LOG("trace:\n%s", self->text);
 	}
+}
+
+TEST_F(nesting_observe, trace_pasid)
+{
+	const char *enable = TRACING "events/iommu_pasid/enable";
+	const struct vfio_container *c = &self->n.c;
+	static const struct {
+		const char *event;
+		const char *args;
+	} events[] = {
+		{ "iommu_pasid_alloc:", "min=1536 max=1537 ret=1536" },
+		{ "iommu_pasid_alloc:", "min=1536 max=1536 ret=-28" },
+		{ "iommu_pasid_free:", "pasid=1536 users=1" },
+		{ "iommu_pasid_reclaim:", "pasid=1536" },
+		{ "iommu_pasid_alloc:", "min=1537 max=1537 ret=1537" },
+		{ "iommu_pasid_free:", "pasid=1537 users=0" },
+	};
+	char want[128], *line, *save, *text = self->text;
+	unsigned int i = 0;
+
+	if (!trace_start(_metadata, enable))
+		SKIP(return, "no %s: no tracefs, or not root", enable);
+	EXPECT_EQ(1536, nest_pasid_alloc(c, 1536, 1537));
+	test_err(ENOSPC, nest_pasid_alloc(c, 1536, 1536));
+	test_ok(nest_bind(c, NEST_ALL_GROUPS, 1536, &self->s.t));
+	test_ok(nest_pasid_free(c, 1536, 1536));
+	test_ok(nest_pasid_free(c, 1, 0xfffff));
+	test_ok(nest_unbind(c, NEST_ALL_GROUPS, 1536));
+	EXPECT_EQ(1537, nest_pasid_alloc(c, 1537, 1537));
+	test_ok(nest_pasid_free(c, 1, 0xfffff));
+	EXPECT_TRUE(write_file(enable, "0"));
+	slurp(_metadata, TRACING "trace", text, sizeof(self->text));
+
+	/* These, in this order, and no other */
+	for (line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (!strstr(line, ": iommu_pasid_"))
+			continue;
+		ASSERT_GT(ARRAY_SIZE(events), i);
+		snprintf(want, sizeof(want), "%s set=user/%d %s",
+			 events[i].event, getpid(), events[i].args);
+		EXPECT_TRUE(has_line(line, events[i].event, want)) {
+			TH_LOG("not %s: %s", want, line);
+		}
+		i++;
+	}
+	EXPECT_EQ(ARRAY_SIZE(events), i);
+}
+
+/* How many PASIDs this container has, and how many of them are pending */
+static bool pasids_are(struct __test_metadata *_metadata, char *text,
+		       size_t size, u32 count, u32 pending)
+{
+	char *line, *save, quota[16] = "";
+	u32 token, is_count = 0, is_pending = 0;
+	int found = 0;
+
+	slurp(_metadata, PASIDS, text, size);
+	for (line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
+		if (sscanf(line, "user %u %u %15s %u", &token, &is_count, quota,
+			   &is_pending) == 4 && token == (u32)getpid()) {
+			found++;
+			/* The process has one, the container none of its own */
+			EXPECT_STREQ("-", quota);
+			EXPECT_EQ(count, is_count);
+			EXPECT_EQ(pending, is_pending);
+		}
+	return found == 1;
+}
+
+TEST_F(nesting_observe, debugfs_pasids)
+{
+	const struct vfio_container *c = &self->n.c;
+	size_t size = sizeof(self->text);
+	char *text = self->text;
+
+	if (access(PASIDS, R_OK))
+		SKIP(return, "no %s: no debugfs, or not root", PASIDS);
+	slurp(_metadata, PASIDS, text, size);
+	EXPECT_TRUE(strstr(text, "\nnull "));
+	EXPECT_TRUE(strstr(text, "\nkernel "));
+	EXPECT_TRUE(pasids_are(_metadata, text, size, 0, 0));
+
+	EXPECT_EQ(0x600, nest_pasid_alloc(c, 0x600, 0x600));
+	EXPECT_EQ(0x601, nest_pasid_alloc(c, 0x601, 0x601));
+	EXPECT_EQ(0x602, nest_pasid_alloc(c, 0x602, 0x602));
+	EXPECT_TRUE(pasids_are(_metadata, text, size, 3, 0));
+	test_ok(nest_bind(c, NEST_ALL_GROUPS, 0x601, &self->s.t));
+	test_ok(nest_pasid_free(c, 0x601, 0x602));
+	EXPECT_TRUE(pasids_are(_metadata, text, size, 2, 1));
+	test_ok(nest_unbind(c, NEST_ALL_GROUPS, 0x601));
+	EXPECT_TRUE(pasids_are(_metadata, text, size, 1, 0));
+	nest_close(&self->n);
+	EXPECT_FALSE(pasids_are(_metadata, text, size, 0, 0));
 }
 
 VFIO_TEST_MAIN

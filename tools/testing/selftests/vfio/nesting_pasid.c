@@ -3,6 +3,9 @@
  * VFIO_IOMMU_PASID_REQUEST: numbers that are unique on the host
  */
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "nest_test.h"
@@ -213,6 +216,118 @@ TEST_F(nesting_pasid, child_frees)
 	EXPECT_EQ(0, charged(_metadata, n));
 }
 
+/* Room for one descriptor */
+union fd_message {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+static int send_fd(int sock, int fd)
+{
+	union fd_message control = { .header = {
+		.cmsg_len = CMSG_LEN(sizeof(fd)),
+		.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+	} };
+	struct iovec iov = { .iov_base = "", .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
+}
+
+static int receive_fd(int sock)
+{
+	union fd_message control = {};
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	int fd;
+
+	if (recvmsg(sock, &msg, 0) != 1 ||
+	    control.header.cmsg_type != SCM_RIGHTS)
+		return -EPROTO;
+	memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+	return fd;
+}
+
+/* Who got the container by a socket: 0, or the step that was wrong */
+static int use_passed_fd(struct __test_metadata *_metadata, int sock)
+{
+	struct nest n = { .c.fd = receive_fd(sock) };
+	char byte;
+
+	if (n.c.fd < 0)
+		return 1;
+	if (nest_pasid_alloc(&n.c, 0x600, 0x600) != -ENOSPC ||
+	    charged(_metadata, &n))
+		return 2;
+	if (nest_pasid_alloc(&n.c, 0x601, 0x601) != 0x601 ||
+	    nest_pasid_alloc(&n.c, 0x602, 0x602) != 0x602 ||
+	    charged(_metadata, &n) != 2)
+		return 3;
+	/* What the sender is charged for */
+	if (nest_pasid_free(&n.c, 0x600, 0x601) ||
+	    charged(_metadata, &n) != 1)
+		return 4;
+	/* The sender closes its own */
+	if (send(sock, "", 1, 0) != 1 || recv(sock, &byte, 1, 0) != 1)
+		return 5;
+	if (nest_pasid_alloc(&n.c, 0x603, 0x603) != 0x603 ||
+	    used(_metadata, &n) != 2)
+		return 6;
+	return send_fd(sock, n.c.fd) ? 7 : 0;
+}
+
+/* The container goes by a socket, and comes back when its receiver ends */
+TEST_F(nesting_pasid, passed_fd)
+{
+	struct nest *n = &self->n;
+	int sock[2], status;
+	char byte;
+	pid_t pid;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sock));
+	EXPECT_EQ(0x600, nest_pasid_alloc(&n->c, 0x600, 0x600));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		close(n->c.fd);
+		close(sock[0]);
+		_exit(use_passed_fd(_metadata, sock[1]));
+	}
+	close(sock[1]);
+	ASSERT_EQ(0, send_fd(sock[0], n->c.fd));
+	ASSERT_EQ(1, recv(sock[0], &byte, 1, 0));
+	EXPECT_EQ(1, used(_metadata, n));
+	EXPECT_EQ(0, charged(_metadata, n));
+
+	close(n->c.fd);
+	ASSERT_EQ(1, send(sock[0], "", 1, 0));
+	n->c.fd = receive_fd(sock[0]);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	ASSERT_LE(0, n->c.fd);
+
+	/* Still the container's, and charged to nobody who is here */
+	EXPECT_EQ(2, used(_metadata, n));
+	EXPECT_EQ(0, charged(_metadata, n));
+	test_err(ENOSPC, nest_pasid_alloc(&n->c, 0x602, 0x603));
+	test_ok(nest_pasid_free(&n->c, 1, MAX_PASID));
+	EXPECT_EQ(0x603, nest_pasid_alloc(&n->c, 0x603, 0x603));
+	close(sock[0]);
+}
+
 /* A cgroup of its own for the process, gone with the test */
 FIXTURE(pasid_cgroup)
 {
@@ -330,6 +445,94 @@ TEST_F(pasid_cgroup, exit)
 	EXPECT_EQ(1, read_number(self->current, "pasid"));
 	test_ok(nest_pasid_free(&n->c, 1, MAX_PASID));
 	EXPECT_EQ(0, read_number(self->current, "pasid"));
+}
+
+/*
+ * On all processors processes allocate and free, in both containers, and are
+ * killed in the middle of it.
+ */
+#define CROWD		6
+#define CROWD_KILLS	40
+#define CROWD_FIRST	0x800
+/* Each that is killed may leave one behind */
+#define CROWD_LAST	(CROWD_FIRST + CROWD_KILLS + 2 * CROWD - 1)
+
+struct crowd {
+	int owners[CROWD_LAST - CROWD_FIRST + 1];
+	int wrong;
+	int cycles;
+};
+
+static void crowd_member(const struct vfio_container *c, struct crowd *crowd,
+			 int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+	for (;;) {
+		int pasid = nest_pasid_alloc(c, CROWD_FIRST, CROWD_LAST);
+		int *owners = &crowd->owners[pasid - CROWD_FIRST];
+
+		if (pasid < CROWD_FIRST || pasid > CROWD_LAST ||
+		    __atomic_add_fetch(owners, 1, __ATOMIC_SEQ_CST) != 1 ||
+		    __atomic_sub_fetch(owners, 1, __ATOMIC_SEQ_CST) ||
+		    nest_pasid_free(c, pasid, pasid))
+			__atomic_add_fetch(&crowd->wrong, 1, __ATOMIC_SEQ_CST);
+		__atomic_add_fetch(&crowd->cycles, 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+TEST_F_TIMEOUT(pasid_cgroup, crowd, 120)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct nest other = {}, *n[2] = { &self->n, &self->n };
+	pid_t pids[CROWD];
+	struct crowd *crowd;
+	int i, k;
+
+	if (test_nr > 1) {
+		n[1] = &other;
+		nest_setup(_metadata, &other, 1);
+	}
+	crowd = mmap(NULL, sizeof(*crowd), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)crowd);
+	join_cgroup(_metadata, self->dir);
+	for (i = 0; i < CROWD + CROWD_KILLS; i++) {
+		k = i % CROWD;
+		if (i >= CROWD) {
+			usleep(30 * 1000);
+			kill(pids[k], SIGKILL);
+			ASSERT_EQ(pids[k], waitpid(pids[k], NULL, 0));
+		}
+		pids[k] = fork();
+		ASSERT_LE(0, pids[k]);
+		if (!pids[k])
+			crowd_member(&n[k % 2]->c, crowd, k / 2 % cpus);
+	}
+	for (k = 0; k < CROWD; k++) {
+		kill(pids[k], SIGKILL);
+		ASSERT_EQ(pids[k], waitpid(pids[k], NULL, 0));
+	}
+	EXPECT_EQ(0, crowd->wrong);
+	EXPECT_LT(CROWD_KILLS, crowd->cycles);
+
+	/* What is charged is what those have left behind, and no more */
+	i = used(_metadata, n[0]);
+	if (n[1] != n[0])
+		i += used(_metadata, n[1]);
+	EXPECT_GE(CROWD + CROWD_KILLS, i);
+	EXPECT_EQ(i, read_number(self->current, "pasid"));
+	EXPECT_EQ(0, charged(_metadata, n[0]));
+	for (k = 0; k < 2; k++) {
+		test_ok(nest_pasid_free(&n[k]->c, 1, MAX_PASID));
+		EXPECT_EQ(0, used(_metadata, n[k]));
+	}
+	EXPECT_EQ(0, read_number(self->current, "pasid"));
+	for (i = CROWD_FIRST; i <= CROWD_LAST; i++)
+		EXPECT_EQ(i, nest_pasid_alloc(&n[0]->c, i, i));
 }
 
 /*
