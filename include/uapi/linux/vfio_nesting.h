@@ -8,7 +8,8 @@
  * the structure as the caller knows it.  EINVAL if it is smaller than the
  * size defined here, if a flag is unknown or a reserved field is not zero.
  * A larger structure, up to one page, is accepted if all that is not known
- * here is zero; else E2BIG.
+ * here is zero; else E2BIG.  Any of the ioctls may fail with EFAULT and with
+ * ENOMEM.
  */
 #ifndef _UAPI_LINUX_VFIO_NESTING_H
 #define _UAPI_LINUX_VFIO_NESTING_H
@@ -137,7 +138,7 @@ struct vfio_iommu_type1_info_cap_nesting {
  * * EDQUOT: ALLOC: the process has its quota (pasid_quota)
  * * EBUSY: ALLOC: the cgroup, or one above it, has its limit
  * * ENOSPC: ALLOC: no free PASID in the range
- * * EIO, ETIMEDOUT: ALLOC: the host's own host does not give one
+ * * EIO, ETIMEDOUT, ENODEV: ALLOC: the host's own host does not give one
  *
  * This and the following two fail with EINVAL where no group is attached, as
  * any ioctl of such a container, and with ENOTTY in other containers.
