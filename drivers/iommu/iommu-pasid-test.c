@@ -480,6 +480,7 @@ static int custom_alloc(struct iommu_pasid_allocator *allocator, u32 min,
 {
 	struct custom *c = container_of(allocator, struct custom, allocator);
 
+	might_sleep();
 	c->allocs++;
 	if (c->next >= 0)
 		c->out++;
@@ -490,6 +491,7 @@ static void custom_free(struct iommu_pasid_allocator *allocator, u32 pasid)
 {
 	struct custom *c = container_of(allocator, struct custom, allocator);
 
+	might_sleep();
 	c->frees++;
 	c->out--;
 	c->freed = pasid;

@@ -183,6 +183,11 @@ class Report:
             ok = cost <= PASID_GROWTH * first
             print(f'  {f"alloc + free, {n} given out":36}{cost:12}'
                   f'{cost / first:7.2f} {self.verdict(ok, "GROWS")}')
+        first = run[f'ida-cycle-{PASIDS[0]}'][0]
+        for n in PASIDS:
+            cost = run[f'ida-cycle-{n}'][0]
+            print(f'  {f"ida_alloc + ida_free, {n} out":36}{cost:12}'
+                  f'{cost / first:7.2f}')
         each, whole = run['pasid-each.free'][0], run['pasid-range.free'][0]
         print(f'  {"10 frees, the space is full":36}{each:12}')
         print(f'  {"FREE of all, 10 owned":36}{whole:12}'

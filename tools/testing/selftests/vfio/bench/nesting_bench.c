@@ -11,7 +11,7 @@
  * each number the median of REPEAT runs, and for an operation of several
  * steps one more for each of them.  A line "ats KEY N" says if the device had
  * ATS enabled while KEY* was measured.  What the kernel does not have is left
- * out.
+ * out, and so are numbers of an IDA where IDA_MODULE is not.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,8 +20,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "ida_client.h"
 #include "libvfio.h"
 #include "mmio.h"
 
@@ -608,6 +610,62 @@ static void set_quota(const char *text)
 	close(fd);
 }
 
+/* A cycle while more and more are given out; returns how many at the end */
+static u32 measure_levels(const char *what, const struct step *cycle)
+{
+	/* The last leaves room for one, or for what the other has */
+	static const u32 levels[] = { 1, 1000, 100000, PASID_LAST - 1 };
+	unsigned int i;
+	char key[32];
+	u32 n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(levels); i++) {
+		for (; n < levels[i]; n++)
+			must(cycle->name, cycle->fn());
+		snprintf(key, sizeof(key), "%s-cycle-%u", what, levels[i]);
+		measure(key, cycle);
+	}
+	return n;
+}
+
+/*
+ * Beside it: numbers of an IDA, an ioctl for each
+ */
+#define IDA_MODULE	"/bin/ida_client.ko"
+
+static int ida_fd;
+static int last_id;
+
+static int id_alloc(void)
+{
+	last_id = ioctl(ida_fd, IDA_CLIENT_ALLOC);
+	return last_id < 0 ? -errno : 0;
+}
+
+static int id_free(void)
+{
+	return ioctl(ida_fd, IDA_CLIENT_FREE, last_id) ? -errno : 0;
+}
+
+static void bench_ida(void)
+{
+	static const struct step cycle[] = {
+		{ "alloc", id_alloc }, { "free", id_free }, {},
+	};
+	int module = open(IDA_MODULE, O_RDONLY | O_CLOEXEC);
+
+	if (module < 0)
+		return;
+	if (syscall(SYS_finit_module, module, "", 0))
+		die(IDA_MODULE, -errno);
+	close(module);
+	ida_fd = open("/dev/ida_client", O_RDWR | O_CLOEXEC);
+	if (ida_fd < 0)
+		die("open /dev/ida_client", -errno);
+	measure_levels("ida", cycle);
+	close(ida_fd);
+}
+
 static void bench_pasids(void)
 {
 	static const struct step bare[] = { { "ioctl", bare_ioctl }, {} };
@@ -620,13 +678,10 @@ static void bench_pasids(void)
 	static const struct step range[] = {
 		{ "alloc", own_some }, { "free", free_range }, {},
 	};
-	/* The last leaves room for one, or for what the other has */
-	static const u32 levels[] = { 1, 1000, 100000, PASID_LAST - 1 };
 	struct vfio_device dev, dev2;
-	u32 n = 0;
-	u64 slabs;
-	char key[32];
 	unsigned int i;
+	u64 slabs;
+	u32 n;
 
 	must("open /dev/vfio/vfio", vfio_container_open(&container));
 	if (vfio_check_extension(&container, VFIO_TYPE1_NESTING_API) != 1) {
@@ -645,12 +700,7 @@ static void bench_pasids(void)
 	set_quota("1048576");
 	measure("pasid-bare", bare);
 	slabs = slab_bytes();
-	for (i = 0; i < ARRAY_SIZE(levels); i++) {
-		for (; n < levels[i]; n++)
-			must("alloc", pasid_alloc());
-		snprintf(key, sizeof(key), "pasid-cycle-%u", levels[i]);
-		measure(key, cycle);
-	}
+	n = measure_levels("pasid", cycle);
 	printf("pasid-bytes %llu\n",
 	       (unsigned long long)(slab_bytes() - slabs) / n);
 	/* Room for the other, all over the space */
@@ -970,5 +1020,6 @@ int main(void)
 	bench_type1();
 	bench_iommufd();
 	bench_pasids();
+	bench_ida();
 	return 0;
 }
