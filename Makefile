@@ -13,7 +13,7 @@ S := scripts
 # None of these is a file, and each script knows what is up to date.
 .PHONY: help demo test test-long proof bench check shell prepare qemu clean \
 	distclean kernel-plain kernel-debug kernel-modules kernel-stock \
-	tools selftests packages fetch series series-check \
+	tools selftests packages fetch series series-check randconfig \
 	docs deb
 
 help:
@@ -36,8 +36,10 @@ help:
 	@echo '  make docs          the documents as HTML, in build/docs'
 	@echo '  make series        the patches as mails, in build/series'
 	@echo '  make series-check  they apply and are the tree that is tested'
-	@echo '                     (BUILD=1 compiles after each patch, in minutes;'
-	@echo '                     FULL=1 all there is to compile: hours)'
+	@echo '                     (BUILD=1 compiles after each patch as well,'
+	@echo '                     FULL=1 with our options on, as modules and off)'
+	@echo '  make randconfig    the kernel with our options at random'
+	@echo '                     (ARCH=x86_64|arm64 N=4 SEED=...)'
 	@echo
 	@echo '  make prepare       sources below build/: fetched, patched, linked'
 	@echo '  make qemu          the QEMU with the test devices'
@@ -118,6 +120,9 @@ series: packages
 series-check: packages
 	@$(S)/host-packages build check
 	@BUILD='$(BUILD)' FULL='$(FULL)' $(S)/series-check
+
+randconfig: packages
+	@$(S)/randconfig $(or $(N),4) $(SEED)
 
 clean:
 	rm -rf build
