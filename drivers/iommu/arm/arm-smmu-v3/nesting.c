@@ -22,6 +22,7 @@
 #include <kunit/visibility.h>
 
 #include "arm-smmu-v3.h"
+#include "fault.h"
 #include "nesting.h"
 
 /* 5.2: what of an entry is about stage 1 and the guest's to say */
@@ -66,6 +67,13 @@ int arm_smmu_nesting_info(struct device *dev, struct iommu_nesting_info *out)
 	out->invalidate_len = sizeof(struct vfio_nesting_smmuv3_cmd);
 	out->features = IOMMU_NESTING_FEAT_BIND_TABLE |
 			IOMMU_NESTING_FEAT_INVALIDATE;
+	if (arm_smmu_faults_reported(master->smmu)) {
+		out->features |= IOMMU_NESTING_FEAT_DMA_FAULT;
+		if (arm_smmu_master_iopf_supported(master)) {
+			out->features |= IOMMU_NESTING_FEAT_PAGE_REQUEST;
+			out->max_requests = master->smmu->evtq.max_stalls;
+		}
+	}
 	if (master->ats_enabled)
 		out->flags |= IOMMU_NESTING_ATS;
 	if (master->ssid_bits)

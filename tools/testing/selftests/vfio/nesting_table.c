@@ -5,25 +5,7 @@
  * The device's data and the commands that the SMMU executed tell what works;
  * chapters are those of the Arm SMMU architecture, IHI 0070F.
  */
-#include <endian.h>
-
-#include "nest_test.h"
-
-#define CFGI_CD		0x05ull
-#define CFGI_CD_ALL	0x06ull
-#define TLBI_NH_ALL	0x10ull
-#define TLBI_NH_ASID	0x11ull
-#define TLBI_NH_VA	0x12ull
-#define TLBI_NH_VAA	0x13ull
-#define TLBI_NSNH_ALL	0x30ull
-#define ATC_INV		0x40ull
-#define CMD_SYNC	0x46ull
-
-#define SSID(n)		((u64)(n) << 12)
-#define SID(n)		((u64)(n) << 32)
-#define VMID(n)		((u64)(n) << 32)
-#define ASID(n)		((u64)(n) << 48)
-#define MASK(h, l)	((~0ull >> (63 - (h))) & (~0ull << (l)))
+#include "smmu_test.h"
 
 #define NR_SPACES	3
 
@@ -61,29 +43,11 @@ FIXTURE_VARIANT_ADD(table, leaves_64k)
 FIXTURE_SETUP(table)
 {
 	struct nest *n = &self->n;
-	int i, ret;
+	int i;
 
-	if (!test_nr)
-		SKIP(return, "no device is bound to vfio-pci");
-	ret = vfio_container_open(&n->c);
-	if (ret == -ENOENT || ret == -ENODEV)
-		SKIP(return, "no VFIO in this kernel");
-	test_ok(ret);
-	if (vfio_check_extension(&n->c, VFIO_TYPE1_NESTING_API) != 1)
-		SKIP(return, "no VFIO_TYPE1_NESTING_API in this kernel");
-	ret = vfio_device_open(&n->d, &n->c, VFIO_TYPE1_NESTING_IOMMU,
-			       test_bdf[0]);
-	if (ret == -EOPNOTSUPP)
-		SKIP(return, "the IOMMU cannot nest");
-	test_ok(ret);
-	test_ok(nest_info(&n->c, &n->info));
-	if (n->info.cap.formats[0].format != VFIO_NESTING_FORMAT_SMMUV3)
-		SKIP(return, "this is no SMMUv3");
-	n->ops = &s1_smmu_ops;
-	test_ok(ptd_init(&n->ptd, &n->d));
-	test_ok(imon_open(&n->mon));
-	n->sid = vfio_sid(test_bdf[0]);
-	test_ok(guest_init(&n->g, &n->c, GUEST_GPA, TEST_MEM));
+	smmu_open(_metadata, n, 0);
+	if (_metadata->exit_code)
+		return;
 	test_ok(cd_table_init(&self->ct, &n->g, variant->fmt, variant->cdmax));
 	for (i = 0; i < NR_SPACES; i++) {
 		space_init(_metadata, n, &self->s[i], 0xa1 + i);
@@ -112,20 +76,6 @@ static void all_copy(struct __test_metadata *_metadata,
 	for (i = 0; i < NR_SPACES; i++)
 		dma_copies(_metadata, &self->n, &self->n.ptd, self->ssid[i],
 			   &self->s[i]);
-}
-
-static int command(FIXTURE_DATA(table) *self, u64 w0, u64 w1)
-{
-	struct vfio_nesting_smmuv3_cmd cmd = {
-		.cmd = { htole64(w0), htole64(w1) },
-	};
-
-	return nest_commands(&self->n.c, &cmd, 1, NULL);
-}
-
-static u64 executed(FIXTURE_DATA(table) *self, u64 op)
-{
-	return imon_total(&self->n.mon, IOMMU_MON_EV_SMMU(op));
 }
 
 TEST_F(table, info)
@@ -303,8 +253,8 @@ TEST_F(table, commands)
 		{ TLBI_NH_ALL | VMID(1) },
 		{ TLBI_NSNH_ALL },
 	};
-	u64 everybody = executed(self, TLBI_NSNH_ALL);
 	struct nest *n = &self->n;
+	u64 everybody = executed(n, TLBI_NSNH_ALL);
 	struct ptd_record r;
 	unsigned int i;
 
@@ -317,9 +267,9 @@ TEST_F(table, commands)
 		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
 		test_ok(s1_unmap(&self->s[1].t, TEST_DST));
 		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
-		before = executed(self, really);
-		test_ok(command(self, drop[i][0], drop[i][1]));
-		EXPECT_EQ(before + 1, executed(self, really));
+		before = executed(n, really);
+		test_ok(command(n, drop[i][0], drop[i][1]));
+		EXPECT_EQ(before + 1, executed(n, really));
 		EXPECT_EQ(0, imon_count(&n->mon, IOMMU_MON_EV_SMMU(really),
 					0x7777, IMON_SEL_ANY));
 		ASSERT_EQ(PTD_ST_WRITE_FAULT,
@@ -329,7 +279,7 @@ TEST_F(table, commands)
 		test_ok(s1_map(&self->s[1].t, TEST_DST, self->s[1].dst, SZ_4K,
 			       SZ_4K, S1_RW));
 	}
-	EXPECT_EQ(everybody, executed(self, TLBI_NSNH_ALL));
+	EXPECT_EQ(everybody, executed(n, TLBI_NSNH_ALL));
 }
 
 /* Whatever memory type the guest chooses, the host's caches are not missed */
@@ -357,14 +307,13 @@ TEST_F(table, descriptors)
 		cd[0] = 0;
 		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
 		/* of another one; the StreamID is whatever the guest calls it */
-		test_ok(command(self, CFGI_CD | SSID(self->ssid[2]) | SID(5),
-				1));
+		test_ok(command(n, CFGI_CD | SSID(self->ssid[2]) | SID(5), 1));
 		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
-		test_ok(command(self, all ? CFGI_CD_ALL | SID(5) :
+		test_ok(command(n, all ? CFGI_CD_ALL | SID(5) :
 				CFGI_CD | SSID(self->ssid[1]) | SID(5), 0));
 		dma_refused(_metadata, &n->ptd, self->ssid[1]);
 		cd[0] = good;
-		test_ok(command(self, CFGI_CD_ALL, 0));
+		test_ok(command(n, CFGI_CD_ALL, 0));
 	}
 	EXPECT_EQ(0, imon_count(&n->mon, IOMMU_MON_EV_SMMU(CFGI_CD), 5,
 				IMON_SEL_ANY));
@@ -390,21 +339,22 @@ static const struct {
 /* Chapter 4: each reserved bit of each command; the hardware sees nothing */
 TEST_F(table, bad_commands)
 {
+	struct nest *n = &self->n;
 	unsigned int i, op, bit;
 	u64 before = 0, after = 0;
 
 	bind_it(_metadata, self);
 	all_copy(_metadata, self);
 	for (op = 0; op < 256; op++)
-		before += op == CMD_SYNC ? 0 : executed(self, op);
+		before += op == CMD_SYNC ? 0 : executed(n, op);
 	for (i = 0; i < ARRAY_SIZE(accepted); i++) {
 		for (bit = 8; bit < 64; bit++)
 			if (!(accepted[i].bits[0] >> bit & 1))
-				test_err(EINVAL, command(self, accepted[i].op |
+				test_err(EINVAL, command(n, accepted[i].op |
 							 1ull << bit, 0));
 		for (bit = 0; bit < 64; bit++)
 			if (!(accepted[i].bits[1] >> bit & 1))
-				test_err(EINVAL, command(self, accepted[i].op,
+				test_err(EINVAL, command(n, accepted[i].op,
 							 1ull << bit));
 	}
 	for (op = 0; op < 256; op++) {
@@ -412,16 +362,16 @@ TEST_F(table, bad_commands)
 			if (accepted[i].op == op)
 				break;
 		if (i == ARRAY_SIZE(accepted))
-			test_err(EOPNOTSUPP, command(self, op, 0));
+			test_err(EOPNOTSUPP, command(n, op, 0));
 	}
 	/* 4.4.1.1: a range without granule, an unknown granule, no level */
-	test_err(EINVAL, command(self, TLBI_NH_VA | 1 << 12, 0));
-	test_err(EINVAL, command(self, TLBI_NH_VA, 1 << 8));
-	test_err(EINVAL, command(self, TLBI_NH_VA, 2 << 10));
-	test_err(EINVAL, command(self, TLBI_NH_VA, 1 << 10));
-	test_err(EINVAL, command(self, ATC_INV, 53));
+	test_err(EINVAL, command(n, TLBI_NH_VA | 1 << 12, 0));
+	test_err(EINVAL, command(n, TLBI_NH_VA, 1 << 8));
+	test_err(EINVAL, command(n, TLBI_NH_VA, 2 << 10));
+	test_err(EINVAL, command(n, TLBI_NH_VA, 1 << 10));
+	test_err(EINVAL, command(n, ATC_INV, 53));
 	for (op = 0; op < 256; op++)
-		after += op == CMD_SYNC ? 0 : executed(self, op);
+		after += op == CMD_SYNC ? 0 : executed(n, op);
 	EXPECT_EQ(before, after);
 	all_copy(_metadata, self);
 }
@@ -430,7 +380,8 @@ TEST_F(table, bad_commands)
 TEST_F(table, many_commands)
 {
 	static struct vfio_nesting_smmuv3_cmd cmds[1000];
-	u64 before = executed(self, TLBI_NH_ASID);
+	struct nest *n = &self->n;
+	u64 before = executed(n, TLBI_NH_ASID);
 	unsigned int i;
 	u32 done;
 
@@ -439,11 +390,11 @@ TEST_F(table, many_commands)
 		cmds[i].cmd[0] = htole64(TLBI_NH_ASID | ASID(i));
 	test_ok(nest_commands(&self->n.c, cmds, 1000, &done));
 	EXPECT_EQ(1000, done);
-	EXPECT_EQ(before + 1000, executed(self, TLBI_NH_ASID));
+	EXPECT_EQ(before + 1000, executed(n, TLBI_NH_ASID));
 	cmds[700].cmd[1] = 1;
 	test_err(EINVAL, nest_commands(&self->n.c, cmds, 1000, &done));
 	EXPECT_EQ(700, done);
-	EXPECT_EQ(before + 1700, executed(self, TLBI_NH_ASID));
+	EXPECT_EQ(before + 1700, executed(n, TLBI_NH_ASID));
 }
 
 /* What the host takes away is gone under the guest's tables as well */

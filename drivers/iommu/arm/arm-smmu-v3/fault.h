@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef __ARM_SMMU_V3_FAULT_H
+#define __ARM_SMMU_V3_FAULT_H
+
+#include <linux/types.h>
+
+struct arm_smmu_device;
+struct arm_smmu_master;
+struct device;
+
+void arm_smmu_handle_evt(struct arm_smmu_device *smmu, const u64 *evt);
+void arm_smmu_report_loss(struct arm_smmu_device *smmu);
+void arm_smmu_drain_faults(struct device *dev);
+bool arm_smmu_faults_reported(const struct arm_smmu_device *smmu);
+
+bool arm_smmu_master_iopf_supported(const struct arm_smmu_master *master);
+int arm_smmu_master_enable_iopf(struct arm_smmu_master *master);
+void arm_smmu_master_disable_iopf(struct arm_smmu_master *master);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the tests of SMMUv3's tables share.  Chapters are those of the Arm SMMU
+ * architecture, IHI 0070F.
+ */
+#ifndef SELFTESTS_VFIO_SMMU_TEST_H
+#define SELFTESTS_VFIO_SMMU_TEST_H
+
+#include <endian.h>
+
+#include "nest_test.h"
+
+/* Chapter 4: commands */
+#define CFGI_CD		0x05ull
+#define CFGI_CD_ALL	0x06ull
+#define TLBI_NH_ALL	0x10ull
+#define TLBI_NH_ASID	0x11ull
+#define TLBI_NH_VA	0x12ull
+#define TLBI_NH_VAA	0x13ull
+#define TLBI_NSNH_ALL	0x30ull
+#define ATC_INV		0x40ull
+#define RESUME		0x44ull
+#define CMD_SYNC	0x46ull
+
+#define SSID(n)		((u64)(n) << 12)
+#define SID(n)		((u64)(n) << 32)
+#define VMID(n)		((u64)(n) << 32)
+#define ASID(n)		((u64)(n) << 48)
+#define MASK(h, l)	((~0ull >> (63 - (h))) & (~0ull << (l)))
+
+/* Device @index in a container whose IOMMU is an SMMUv3 */
+static inline void smmu_open(struct __test_metadata *_metadata, struct nest *n,
+			     int index)
+{
+	int ret;
+
+	if (index >= test_nr)
+		SKIP(return, "needs %d device(s) bound to vfio-pci, have %d",
+		     index + 1, test_nr);
+	ret = vfio_container_open(&n->c);
+	if (ret == -ENOENT || ret == -ENODEV)
+		SKIP(return, "no VFIO in this kernel");
+	test_ok(ret);
+	if (vfio_check_extension(&n->c, VFIO_TYPE1_NESTING_API) != 1)
+		SKIP(return, "no VFIO_TYPE1_NESTING_API in this kernel");
+	ret = vfio_device_open(&n->d, &n->c, VFIO_TYPE1_NESTING_IOMMU,
+			       test_bdf[index]);
+	if (ret == -EOPNOTSUPP)
+		SKIP(return, "the IOMMU cannot nest");
+	test_ok(ret);
+	test_ok(nest_info(&n->c, &n->info));
+	if (n->info.cap.formats[0].format != VFIO_NESTING_FORMAT_SMMUV3)
+		SKIP(return, "this is no SMMUv3");
+	n->ops = &s1_smmu_ops;
+	test_ok(nest_device_info(&n->d, &n->feat, NULL));
+	test_ok(ptd_init(&n->ptd, &n->d));
+	test_ok(imon_open(&n->mon));
+	n->sid = vfio_sid(test_bdf[index]);
+	test_ok(guest_init(&n->g, &n->c, GUEST_GPA, TEST_MEM));
+}
+
+static inline int command(struct nest *n, u64 w0, u64 w1)
+{
+	struct vfio_nesting_smmuv3_cmd cmd = {
+		.cmd = { htole64(w0), htole64(w1) },
+	};
+
+	return nest_commands(&n->c, &cmd, 1, NULL);
+}
+
+static inline u64 executed(struct nest *n, u64 op)
+{
+	return imon_total(&n->mon, IOMMU_MON_EV_SMMU(op));
+}
+
+#endif
