@@ -826,11 +826,11 @@ static int race_allocs(void *arg)
 			iommu_pasid_put(entry);
 		kfree_rcu(data, rcu);
 		if (prandom_u32_state(&rnd) % 64 == 0) {
-			/* The owner exits, with a PASID in use. */
+			/* The owner exits, often with a PASID in use. */
 			struct iommu_pasid *last = NULL;
 
 			pasid = iommu_pasid_alloc(set, END - 1, END, NULL);
-			if (pasid > 0)
+			if (pasid > 0 && prandom_u32_state(&rnd) % 2)
 				last = iommu_pasid_get(set, pasid);
 			RCU_INIT_POINTER(r->set, NULL);
 			iommu_pasid_set_free(set);
@@ -866,6 +866,8 @@ static int race_finds(void *arg)
 		rcu_read_lock();
 		set = rcu_dereference(r->all[n++ % RACE_ALLOCS].set);
 		for (i = 0; set && i < RACE_PASIDS; i++) {
+			/* It has one at a time. */
+			r->wrong += iommu_pasid_set_count(set) > 1;
 			race_find(r, set, BASE + i);
 			r->wrong += iommu_pasid_find(NULL, BASE + i) !=
 				    ERR_PTR(-ENOENT);
