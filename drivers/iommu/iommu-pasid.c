@@ -718,7 +718,8 @@ void iommu_pasid_put(struct iommu_pasid *entry)
 	last = !--entry->users;
 	if (last) {
 		set->nr_pending--;
-		trace_iommu_pasid_reclaim(set->type, set->token, entry->pasid);
+		trace_iommu_pasid_reclaim(set->type, set->token, entry->pasid,
+					  entry->users);
 		pasid_unlink(entry);
 	}
 	xa_unlock_irq(&pasid_space);

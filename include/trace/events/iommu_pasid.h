@@ -48,8 +48,8 @@ TRACE_EVENT(iommu_pasid_alloc,
 		  __entry->min, __entry->max, __entry->ret)
 );
 
-/* @users: who still uses it; with 0 it is reclaimed at once */
-TRACE_EVENT(iommu_pasid_free,
+/* A PASID that its owner gives back; @users: who still uses it */
+DECLARE_EVENT_CLASS(iommu_pasid_back,
 	TP_PROTO(u32 type, u64 token, u32 pasid, u32 users),
 
 	TP_ARGS(type, token, pasid, users),
@@ -73,27 +73,16 @@ TRACE_EVENT(iommu_pasid_free,
 		  __entry->pasid, __entry->users)
 );
 
+/* With no user it is reclaimed at once */
+DEFINE_EVENT(iommu_pasid_back, iommu_pasid_free,
+	TP_PROTO(u32 type, u64 token, u32 pasid, u32 users),
+	TP_ARGS(type, token, pasid, users)
+);
+
 /* A PASID that was freed while it was used has lost its last user */
-TRACE_EVENT(iommu_pasid_reclaim,
-	TP_PROTO(u32 type, u64 token, u32 pasid),
-
-	TP_ARGS(type, token, pasid),
-
-	TP_STRUCT__entry(
-		__field(u32, type)
-		__field(u64, token)
-		__field(u32, pasid)
-	),
-
-	TP_fast_assign(
-		__entry->type = type;
-		__entry->token = token;
-		__entry->pasid = pasid;
-	),
-
-	TP_printk("set=%s/%llu pasid=%u",
-		  show_pasid_set_type(__entry->type), __entry->token,
-		  __entry->pasid)
+DEFINE_EVENT(iommu_pasid_back, iommu_pasid_reclaim,
+	TP_PROTO(u32 type, u64 token, u32 pasid, u32 users),
+	TP_ARGS(type, token, pasid, users)
 );
 
 #endif /* _TRACE_IOMMU_PASID_H */

@@ -97,18 +97,6 @@ TEST_F(absent, device_feature)
 #define MTTY	"/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1/create"
 #define MDEV	"83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 TEST(emulated_group)
 {
 	char link[256], path[64];
@@ -116,7 +104,7 @@ TEST(emulated_group)
 	ssize_t len;
 	int group;
 
-	if (write_file(MTTY, MDEV))
+	if (vfio_write_file(MTTY, MDEV))
 		SKIP(return, "no mtty (CONFIG_SAMPLE_VFIO_MDEV_MTTY)");
 
 	len = readlink("/sys/bus/mdev/devices/" MDEV "/iommu_group", link,
@@ -135,7 +123,7 @@ TEST(emulated_group)
 	test_ok(vfio_container_set_type(&c, VFIO_TYPE1v2_IOMMU));
 	vfio_container_close(&c);
 	close(group);
-	test_ok(write_file("/sys/bus/mdev/devices/" MDEV "/remove", "1"));
+	test_ok(vfio_write_file("/sys/bus/mdev/devices/" MDEV "/remove", "1"));
 }
 
 VFIO_TEST_MAIN

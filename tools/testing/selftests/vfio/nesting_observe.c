@@ -48,18 +48,6 @@ static void slurp(struct __test_metadata *_metadata, const char *path,
 	close(fd);
 }
 
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC);
-	bool ok;
-
-	if (fd < 0)
-		return false;
-	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	close(fd);
-	return ok;
-}
-
 /* Is there a line that begins like this, and ends in that? */
 static bool has_line(const char *text, const char *start, const char *end)
 {
@@ -124,8 +112,8 @@ static bool trace_start(struct __test_metadata *_metadata, const char *enable)
 {
 	if (access(enable, W_OK))
 		return false;
-	ASSERT_TRUE(write_file(TRACING "trace", ""));
-	ASSERT_TRUE(write_file(enable, "1"));
+	ASSERT_EQ(0, vfio_write_file(TRACING "trace", ""));
+	ASSERT_EQ(0, vfio_write_file(enable, "1"));
 	return true;
 }
 
@@ -143,7 +131,7 @@ TEST_F(nesting_observe, trace)
 				 &self->s.t, TEST_SRC, 1));
 	test_ok(nest_unbind(&self->n.c, NEST_ALL_GROUPS, PASID));
 	test_ok(nest_block(&self->n.c, NEST_ALL_GROUPS, 0));
-	EXPECT_TRUE(write_file(enable, "0"));
+	EXPECT_EQ(0, vfio_write_file(enable, "0"));
 	slurp(_metadata, TRACING "trace", self->text, sizeof(self->text));
 
 	snprintf(want, sizeof(want),
@@ -177,7 +165,7 @@ TEST_F(nesting_observe, trace_pasid)
 		{ "iommu_pasid_alloc:", "min=1536 max=1537 ret=1536" },
 		{ "iommu_pasid_alloc:", "min=1536 max=1536 ret=-28" },
 		{ "iommu_pasid_free:", "pasid=1536 users=1" },
-		{ "iommu_pasid_reclaim:", "pasid=1536" },
+		{ "iommu_pasid_reclaim:", "pasid=1536 users=0" },
 		{ "iommu_pasid_alloc:", "min=1537 max=1537 ret=1537" },
 		{ "iommu_pasid_free:", "pasid=1537 users=0" },
 	};
@@ -194,7 +182,7 @@ TEST_F(nesting_observe, trace_pasid)
 	test_ok(nest_unbind(c, NEST_ALL_GROUPS, 1536));
 	EXPECT_EQ(1537, nest_pasid_alloc(c, 1537, 1537));
 	test_ok(nest_pasid_free(c, 1, 0xfffff));
-	EXPECT_TRUE(write_file(enable, "0"));
+	EXPECT_EQ(0, vfio_write_file(enable, "0"));
 	slurp(_metadata, TRACING "trace", text, sizeof(self->text));
 
 	/* These, in this order, and no other */

@@ -45,18 +45,6 @@ static u32 charged(struct __test_metadata *_metadata, struct nest *n)
 	return n->info.cap.pasid_charged;
 }
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 /* The number after @key in a file of lines "KEY NUMBER"; without @key alone */
 static long read_number(const char *path, const char *key)
 {
@@ -341,14 +329,14 @@ static void join_cgroup(struct __test_metadata *_metadata, const char *dir)
 	char procs[96];
 
 	snprintf(procs, sizeof(procs), "%s/cgroup.procs", dir);
-	ASSERT_EQ(0, write_file(procs, "0"));
+	ASSERT_EQ(0, vfio_write_file(procs, "0"));
 }
 
 FIXTURE_SETUP(pasid_cgroup)
 {
 	char *dir = self->dir;
 
-	if (write_file(CGROUP "/cgroup.subtree_control", "+misc") ||
+	if (vfio_write_file(CGROUP "/cgroup.subtree_control", "+misc") ||
 	    read_number(CGROUP "/misc.capacity", "pasid") < 0)
 		SKIP(return, "the misc cgroup has no PASIDs here");
 	nest_setup(_metadata, &self->n, 0);
@@ -382,7 +370,7 @@ TEST_F(pasid_cgroup, limit)
 
 	/* From before: of another cgroup, which goes on paying */
 	EXPECT_EQ(0x600, nest_pasid_alloc(c, 0x600, 0x600));
-	ASSERT_EQ(0, write_file(self->max, "pasid 2"));
+	ASSERT_EQ(0, vfio_write_file(self->max, "pasid 2"));
 	join_cgroup(_metadata, self->dir);
 	EXPECT_EQ(0, read_number(self->current, "pasid"));
 
@@ -399,7 +387,7 @@ TEST_F(pasid_cgroup, limit)
 	EXPECT_EQ(3, charged(_metadata, &self->n));
 	EXPECT_EQ(3, used(_metadata, &self->n));
 
-	ASSERT_EQ(0, write_file(self->max, "pasid 3"));
+	ASSERT_EQ(0, vfio_write_file(self->max, "pasid 3"));
 	EXPECT_EQ(0x603, nest_pasid_alloc(c, 0x603, 0x603));
 	test_err(EBUSY, nest_pasid_alloc(c, 0x604, 0x604));
 
@@ -583,7 +571,7 @@ TEST_F(pasid_owners, quota)
 	char text[16];
 
 	ASSERT_LT(0, quota);
-	ASSERT_EQ(0, write_file(QUOTA, "3"));
+	ASSERT_EQ(0, vfio_write_file(QUOTA, "3"));
 	EXPECT_EQ(0x700, nest_pasid_alloc(a, 0x700, 0x700));
 	EXPECT_EQ(0x701, nest_pasid_alloc(b, 0x701, 0x701));
 	EXPECT_EQ(0x702, nest_pasid_alloc(b, 0x702, 0x702));
@@ -598,11 +586,11 @@ TEST_F(pasid_owners, quota)
 	EXPECT_EQ(0x703, nest_pasid_alloc(a, 0x703, 0x703));
 
 	/* Lowered below what is there: nothing is taken away */
-	EXPECT_EQ(0, write_file(QUOTA, "1"));
+	EXPECT_EQ(0, vfio_write_file(QUOTA, "1"));
 	test_err(EDQUOT, nest_pasid_alloc(a, 0x704, 0x704));
 	EXPECT_EQ(2, used(_metadata, &self->n[0]));
 	snprintf(text, sizeof(text), "%ld", quota);
-	EXPECT_EQ(0, write_file(QUOTA, text));
+	EXPECT_EQ(0, vfio_write_file(QUOTA, text));
 }
 
 /* Nobody frees what is another's, and a close frees it */
@@ -685,6 +673,22 @@ TEST_F(pasid_pending, last_binding_frees)
 	EXPECT_EQ(pasid, nest_pasid_alloc(&n->c, pasid, pasid));
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &self->s.t));
 	dma_copies(_metadata, n, &n->ptd, pasid, &self->s);
+}
+
+/* A bind that fails keeps nothing of it */
+TEST_F(pasid_pending, failed_bind)
+{
+	struct nest *n = &self->n;
+	struct s1_table t = self->s.t;
+	int pasid = nest_pasid_alloc(&n->c, 0x300, 0x300);
+
+	ASSERT_EQ(0x300, pasid);
+	/* A root that the hardware cannot reach */
+	t.root |= 1ull << 63;
+	test_err(EINVAL, nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &t));
+	test_ok(nest_pasid_free(&n->c, pasid, pasid));
+	EXPECT_EQ(1, used(_metadata, n));
+	EXPECT_EQ(pasid, nest_pasid_alloc(&n->c, pasid, pasid));
 }
 
 /* Bound as a number that was nobody's, then allocated, then freed */

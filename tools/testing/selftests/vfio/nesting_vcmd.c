@@ -166,4 +166,23 @@ TEST_F(nesting_vcmd, slow)
 	pthread_join(thread, NULL);
 }
 
+/* Where no device has a use for a PASID there is none, and nobody is asked. */
+TEST_F(nesting_vcmd, no_pasids)
+{
+	struct nest other = {};
+	u64 asked = imon_total(&self->mon, IOMMU_MON_EV_VCMD_ALLOC);
+
+	nest_setup(_metadata, &other, test_nr - 1);
+	if (_metadata->exit_code)
+		return;
+	if (other.feat.pasid_bits)
+		SKIP(return, "%s has PASIDs", other.d.bdf);
+	EXPECT_FALSE(other.info.cap.formats[0].features &
+		     VFIO_NESTING_FEATURE_PASID_ALLOC);
+	test_err(EOPNOTSUPP, nest_pasid_alloc(&other.c, 1, MAX_PASID));
+	test_err(EOPNOTSUPP, nest_pasid_free(&other.c, 1, MAX_PASID));
+	EXPECT_EQ(asked, imon_total(&self->mon, IOMMU_MON_EV_VCMD_ALLOC));
+	nest_close(&other);
+}
+
 VFIO_TEST_MAIN

@@ -277,17 +277,24 @@ static void show_ats(const char *key, struct ptd *ptd)
 
 static const u32 batches[] = { 1, 16, 256 };
 
-static void measure_batches(const char *key, int (*fn)(void))
+/* @nr is how many the steps handle in one run */
+static void measure_batches(const char *key, const struct step *steps, u32 *nr)
 {
-	const struct step steps[] = { { "invalidate", fn }, {} };
-	char name[32];
+	char name[64];
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(batches); i++) {
-		nr_entries = batches[i];
-		snprintf(name, sizeof(name), "%s-%u", key, nr_entries);
+		*nr = batches[i];
+		snprintf(name, sizeof(name), "%s-%u", key, *nr);
 		measure(name, steps);
 	}
+}
+
+static void measure_inval(const char *key, int (*fn)(void))
+{
+	const struct step steps[] = { { "invalidate", fn }, {} };
+
+	measure_batches(key, steps, &nr_entries);
 }
 
 /*
@@ -353,7 +360,7 @@ static void bench_type1_pasid(struct ptd *ptd, const char *who, u32 pasid)
 	measure(key, replace);
 	check_dma(ptd, pasid ?: PTD_NO_PASID);
 	snprintf(key, sizeof(key), "type1-%s-inval", who);
-	measure_batches(key, invalidate);
+	measure_inval(key, invalidate);
 	must("unbind", unbind());
 }
 
@@ -446,14 +453,7 @@ static u64 signals(void)
 
 static void measure_requests(const char *key, const struct step *steps)
 {
-	char name[64];
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(batches); i++) {
-		nr_faults = batches[i];
-		snprintf(name, sizeof(name), "%s-%u", key, nr_faults);
-		measure(name, steps);
-	}
+	measure_batches(key, steps, &nr_faults);
 }
 
 static void bench_faults(struct vfio_device *dev)
@@ -603,11 +603,7 @@ static u64 slab_bytes(void)
 
 static void set_quota(const char *text)
 {
-	int fd = open(QUOTA, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		die(QUOTA, -errno);
-	close(fd);
+	must(QUOTA, vfio_write_file(QUOTA, text));
 }
 
 /* A cycle while more and more are given out; returns how many at the end */
@@ -982,7 +978,7 @@ static void bench_iommufd(void)
 		.data_type = IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
 		.entry_len = sizeof(entries[0]),
 	};
-	measure_batches("iommufd-inval", hwpt_invalidate);
+	measure_inval("iommufd-inval", hwpt_invalidate);
 
 	must("attach", parent_attach());
 	must("destroy", nested_destroy());

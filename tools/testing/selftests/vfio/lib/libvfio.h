@@ -55,6 +55,8 @@ int vfio_ioctl(int fd, unsigned long cmd, void *arg);
 
 /* sysfs.c: what needs no container */
 int vfio_parse_bdf(const char *arg, char *bdf);
+/* An existing file, such as one of sysfs or of a cgroup */
+int vfio_write_file(const char *path, const char *text);
 int vfio_sysfs_read(const char *bdf, const char *file, char *buf, size_t len);
 int vfio_sysfs_write(const char *bdf, const char *file, const char *text);
 int vfio_sysfs_link(const char *bdf, const char *file, char *buf, size_t len);

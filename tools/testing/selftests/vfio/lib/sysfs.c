@@ -33,25 +33,16 @@ int vfio_parse_bdf(const char *arg, char *bdf)
 	return 0;
 }
 
-static int sysfs_open(const char *bdf, const char *file, int flags)
+int vfio_sysfs_read(const char *bdf, const char *file, char *buf, size_t len)
 {
 	char path[256];
+	ssize_t n;
 	int fd;
 
 	snprintf(path, sizeof(path), PCI_DEVICES "/%s/%s", bdf, file);
-	fd = open(path, flags | O_CLOEXEC);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return vfio_fail(-errno, "open %s", path);
-	return fd;
-}
-
-int vfio_sysfs_read(const char *bdf, const char *file, char *buf, size_t len)
-{
-	int fd = sysfs_open(bdf, file, O_RDONLY);
-	ssize_t n;
-
-	if (fd < 0)
-		return fd;
 	n = read(fd, buf, len - 1);
 	if (n < 0)
 		n = vfio_fail(-errno, "read %s of %s", file, bdf);
@@ -64,17 +55,24 @@ int vfio_sysfs_read(const char *bdf, const char *file, char *buf, size_t len)
 	return 0;
 }
 
-int vfio_sysfs_write(const char *bdf, const char *file, const char *text)
+int vfio_write_file(const char *path, const char *text)
 {
-	int fd = sysfs_open(bdf, file, O_WRONLY);
-	int ret = 0;
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC), ret = 0;
 
 	if (fd < 0)
-		return fd;
+		return vfio_fail(-errno, "open %s", path);
 	if (write(fd, text, strlen(text)) < 0)
-		ret = vfio_fail(-errno, "write %s of %s", file, bdf);
+		ret = vfio_fail(-errno, "write %s", path);
 	close(fd);
 	return ret;
+}
+
+int vfio_sysfs_write(const char *bdf, const char *file, const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/%s", bdf, file);
+	return vfio_write_file(path, text);
 }
 
 /* The last component of where a link points */
