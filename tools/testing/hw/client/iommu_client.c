@@ -16,7 +16,6 @@
 #include <linux/cleanup.h>
 #include <linux/debugfs.h>
 #include <linux/delay.h>
-#include <linux/dma-mapping.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/iommu.h>
@@ -31,6 +30,7 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
+#include "client_pci.h"
 #include "iommu_monitor.h"
 #include "pasid_testdev.h"
 
@@ -563,6 +563,21 @@ static int client_runs(struct client *c, struct client_space *s, u8 seed)
 	return 0;
 }
 
+/* Make a space, and see that it works */
+static int client_runs_in(struct client *c, struct client_space *s,
+			  struct iommu_domain *domain, u32 pasid, u8 seed)
+{
+	return client_space(c, s, domain, pasid, seed) ?:
+	       client_runs(c, s, seed);
+}
+
+/* A space of each stage: PASID and seed 1, and 2 */
+static int client_both_stages(struct client *c, struct client_space *s)
+{
+	return client_space(c, &s[0], client_domain(c), 1, 1) ?:
+	       client_space(c, &s[1], client_first_stage(c), 2, 2);
+}
+
 /* The device does not get at @iova */
 static int client_refused(struct client *c, u32 pasid, u64 iova)
 {
@@ -642,9 +657,7 @@ static int test_second_stage(struct client *c)
 	u64 iotlb, piotlb;
 	struct client_space s;
 
-	if (client_space(c, &s, client_domain(c), 1, 1))
-		return -EIO;
-	if (client_runs(c, &s, 1))
+	if (client_runs_in(c, &s, client_domain(c), 1, 1))
 		return -EIO;
 	/* that it is the second stage shows in what an unmap sends */
 	iotlb = client_inv(c, IOMMU_MON_VTD_IOTLB);
@@ -663,9 +676,7 @@ static int test_first_stage(struct client *c)
 	u64 iotlb, piotlb;
 	struct client_space s;
 
-	if (client_space(c, &s, client_first_stage(c), 2, 2))
-		return -EIO;
-	if (client_runs(c, &s, 2))
+	if (client_runs_in(c, &s, client_first_stage(c), 2, 2))
 		return -EIO;
 	iotlb = client_inv(c, IOMMU_MON_VTD_IOTLB);
 	piotlb = client_piotlb(c, 2);
@@ -713,9 +724,7 @@ static int test_unmap(struct client *c)
 	struct client_space s[2];
 	int i;
 
-	if (client_space(c, &s[0], client_domain(c), 1, 1))
-		return -EIO;
-	if (client_space(c, &s[1], client_first_stage(c), 2, 2))
+	if (client_both_stages(c, s))
 		return -EIO;
 	for (i = 0; i < 2; i++) {
 		struct ptd_record r;
@@ -753,9 +762,7 @@ static int test_detach(struct client *c)
 	struct ptd_record r;
 	int i;
 
-	if (client_space(c, &s[0], client_domain(c), 1, 1))
-		return -EIO;
-	if (client_space(c, &s[1], client_first_stage(c), 2, 2))
+	if (client_both_stages(c, s))
 		return -EIO;
 	for (i = 0; i < 2; i++) {
 		if (client_runs(c, &s[i], i + 1))
@@ -780,9 +787,7 @@ static int test_reuse(struct client *c)
 {
 	struct client_space a, b;
 
-	if (client_space(c, &a, client_domain(c), 9, 1))
-		return -EIO;
-	if (client_runs(c, &a, 1))
+	if (client_runs_in(c, &a, client_domain(c), 9, 1))
 		return -EIO;
 	if (client_detach(c, 9))
 		return -EIO;
@@ -795,9 +800,7 @@ static int test_reuse(struct client *c)
 		return -EIO;
 	if (client_detach(c, 9))
 		return -EIO;
-	if (client_space(c, &b, client_first_stage(c), 9, 3))
-		return -EIO;
-	return client_runs(c, &b, 3);
+	return client_runs_in(c, &b, client_first_stage(c), 9, 3);
 }
 
 static int test_pasid_range(struct client *c)
@@ -888,9 +891,7 @@ static int test_ats(struct client *c)
 	struct client_space s;
 	u64 n;
 
-	if (client_space(c, &s, client_domain(c), 1, 7))
-		return -EIO;
-	if (client_runs(c, &s, 7))
+	if (client_runs_in(c, &s, client_domain(c), 1, 7))
 		return -EIO;
 	if (!is_equal(c, client_r64(c, PTD_CNT_ATS_REQ), 2))
 		return -EIO;
@@ -919,71 +920,67 @@ static int test_ats(struct client *c)
 	return 0;
 }
 
-/*
- * Negative control: with device-TLB invalidation of PASIDs ignored, the
- * device still writes to what was unmapped.
- */
-static int test_ignore_pdtlb(struct client *c)
+static int client_unmap_dst(struct client *c, struct client_space *s)
 {
-	struct client_space s;
+	return client_unmap(c, s->domain, IOVA_N(1));
+}
+
+static int client_detach_space(struct client *c, struct client_space *s)
+{
+	return client_detach(c, s->pasid);
+}
+
+/*
+ * Negative control: after @undo the device is refused with @status, but not
+ * if invalidations of @type are ignored.  @s is where they were.
+ */
+static int client_control(struct client *c, struct client_space *s, u32 type,
+			  int (*undo)(struct client *c, struct client_space *s),
+			  u32 flags, u32 status)
+{
 	struct ptd_record r;
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		if (client_space(c, &s, client_domain(c), 1 + i, 8))
+		if (client_runs_in(c, s, client_domain(c), 1 + i, 8))
 			return -EIO;
-		if (client_runs(c, &s, 8))
-			return -EIO;
-		memset(s.dst, 0, PAGE_SIZE);
-		client_ignore(c, i ? IOMMU_MON_VTD_PDTLB : 0);
-		if (client_unmap(c, s.domain, IOVA_N(1)))
+		memset(s->dst, 0, PAGE_SIZE);
+		client_ignore(c, i ? type : 0);
+		if (undo(c, s))
 			return -EIO;
 		client_ignore(c, 0);
-		if (client_copy(c, s.pasid, 0, IOVA_N(0), IOVA_N(1), &r))
+		if (client_copy(c, s->pasid, flags, IOVA_N(0), IOVA_N(1), &r))
 			return -EIO;
-		if (!is_equal(c, r.status, i ? PTD_ST_OK : PTD_ST_WRITE_FAULT))
+		if (!is_equal(c, r.status, i ? PTD_ST_OK : status))
 			return -EIO;
-		if (!is_equal(c, client_holds(s.dst, 8), i))
+		if (!is_equal(c, client_holds(s->dst, 8), i))
 			return -EIO;
 	}
 	return 0;
 }
 
-/* The same for the PASID cache: a detached PASID is still there */
+/* The device still writes to what was unmapped */
+static int test_ignore_pdtlb(struct client *c)
+{
+	struct client_space s;
+
+	return client_control(c, &s, IOMMU_MON_VTD_PDTLB, client_unmap_dst, 0,
+			      PTD_ST_WRITE_FAULT);
+}
+
+/* A detached PASID is still there; attached once more, the detach is seen */
 static int test_ignore_pasid_cache(struct client *c)
 {
 	struct client_space s;
-	struct ptd_record r;
-	int i;
 
-	for (i = 0; i < 2; i++) {
-		if (client_space(c, &s, client_domain(c), 1 + i, 9))
-			return -EIO;
-		if (client_runs(c, &s, 9))
-			return -EIO;
-		memset(s.dst, 0, PAGE_SIZE);
-		client_ignore(c, i ? IOMMU_MON_VTD_PC : 0);
-		if (client_detach(c, s.pasid))
-			return -EIO;
-		client_ignore(c, 0);
-		if (client_copy(c, s.pasid, PTD_F_NO_ATS, IOVA_N(0), IOVA_N(1),
-				&r))
-			return -EIO;
-		if (!is_equal(c, r.status, i ? PTD_ST_OK : PTD_ST_READ_FAULT))
-			return -EIO;
-		if (!is_equal(c, client_holds(s.dst, 9), i))
-			return -EIO;
-		/* attached once more, the detach is seen */
-		if (i) {
-			if (client_attach(c, s.domain, s.pasid))
-				return -EIO;
-			if (client_detach(c, s.pasid))
-				return -EIO;
-			if (client_refused(c, s.pasid, IOVA_N(1)))
-				return -EIO;
-		}
-	}
-	return 0;
+	if (client_control(c, &s, IOMMU_MON_VTD_PC, client_detach_space,
+			   PTD_F_NO_ATS, PTD_ST_READ_FAULT))
+		return -EIO;
+	if (client_attach(c, s.domain, s.pasid))
+		return -EIO;
+	if (client_detach(c, s.pasid))
+		return -EIO;
+	return client_refused(c, s.pasid, IOVA_N(1));
 }
 
 /* The kernel never sets ERE: nobody may execute through the IOMMU */
@@ -1010,9 +1007,7 @@ static int test_flr(struct client *c)
 	struct client_space s;
 	struct ptd_desc hold = { .op = PTD_OP_HOLD };
 
-	if (client_space(c, &s, client_domain(c), 1, 6))
-		return -EIO;
-	if (client_runs(c, &s, 6))
+	if (client_runs_in(c, &s, client_domain(c), 1, 6))
 		return -EIO;
 	client_submit(c, 1, &hold);
 	if (!is_equal(c, -pci_reset_function(c->pdev), 0))
@@ -1027,24 +1022,59 @@ static int test_flr(struct client *c)
 	return client_runs(c, &s, 6);
 }
 
-/* Does the group ask for @pages pages, the last of them this one? */
-static int client_asks(struct client *c, struct iopf_group *group, u32 pasid,
-		       u64 iova, u32 perm, int pages)
+/*
+ * The next group, which asks for @pages pages, the last of them this one;
+ * NULL if it does not
+ */
+static struct iopf_group *client_asked(struct client *c, u32 pasid, u64 iova,
+				       u32 perm, int pages)
 {
+	struct iopf_group *group = client_wait_group(c);
 	struct iommu_fault_page_request *prm;
 
 	if (!is_true(c, group))
-		return -EIO;
+		return NULL;
 	prm = &group->last_fault.fault.prm;
-	if (!is_equal(c, prm->pasid, pasid))
+	if (is_equal(c, prm->pasid, pasid) && is_equal(c, prm->addr, iova) &&
+	    is_equal(c, prm->perm, perm) &&
+	    is_equal(c, list_count_nodes(&group->faults), pages))
+		return group;
+	client_answer(group, IOMMU_PAGE_RESP_INVALID);
+	return NULL;
+}
+
+/* Reads what no space has at first */
+#define DESC_READ_ABSENT {			\
+	.op = PTD_OP_CRC32,			\
+	.pasid = PTD_PASID_VALID | 1,		\
+	.src = IOVA_N(7),			\
+	.len = 64,				\
+}
+
+/* A space on PASID 1 whose page requests come here */
+static int client_fault_space(struct client *c, struct client_space *s)
+{
+	return client_space(c, s, client_fault_domain(c), 1, 3);
+}
+
+/* The device waits in such a space: the group that it sent, or NULL */
+static struct iopf_group *client_read_absent(struct client *c,
+					     struct client_space *s,
+					     struct ptd_desc *d)
+{
+	if (client_fault_space(c, s))
+		return NULL;
+	client_submit(c, 0, d);
+	return client_asked(c, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1);
+}
+
+/* A descriptor ends, with this status */
+static int client_ends(struct client *c, struct ptd_desc *d, u32 status,
+		       struct ptd_record *r)
+{
+	if (client_wait(c, 0, d->tag, r))
 		return -EIO;
-	if (!is_equal(c, prm->addr, iova))
-		return -EIO;
-	if (!is_equal(c, prm->perm, perm))
-		return -EIO;
-	if (!is_equal(c, list_count_nodes(&group->faults), pages))
-		return -EIO;
-	return 0;
+	return is_equal(c, r->status, status) ? 0 : -EIO;
 }
 
 /* A destination that is mapped when the device asks for it, and not before */
@@ -1062,7 +1092,7 @@ static int test_demand_fault(struct client *c)
 	struct ptd_record r;
 	u64 faults;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+	if (client_fault_space(c, &s))
 		return -EIO;
 	if (!is_true(c, client_r32(c, PTD_STATUS) & PTD_STATUS_PRI))
 		return -EIO;
@@ -1070,9 +1100,8 @@ static int test_demand_fault(struct client *c)
 		return -EIO;
 	faults = client_faults(c, IMON_SEL_ANY);
 	client_submit(c, 0, &d);
-	group = client_wait_group(c);
-	if (client_asks(c, group, 1, IOVA_N(1),
-			IOMMU_FAULT_PERM_WRITE, 1))
+	group = client_asked(c, 1, IOVA_N(1), IOMMU_FAULT_PERM_WRITE, 1);
+	if (!group)
 		return -EIO;
 	/* the device waits */
 	if (!is_equal(c, client_r32(c, PTD_QUEUE(0) + PTD_Q_PENDING), 1))
@@ -1080,9 +1109,7 @@ static int test_demand_fault(struct client *c)
 	if (client_map(c, s.domain, IOVA_N(1), s.dst))
 		return -EIO;
 	client_answer(group, IOMMU_PAGE_RESP_SUCCESS);
-	if (client_wait(c, 0, d.tag, &r))
-		return -EIO;
-	if (!is_equal(c, r.status, PTD_ST_OK))
+	if (client_ends(c, &d, PTD_ST_OK, &r))
 		return -EIO;
 	if (!is_true(c, client_holds(s.dst, 3)))
 		return -EIO;
@@ -1097,28 +1124,18 @@ static int test_demand_fault(struct client *c)
 /* What is answered with "invalid" ends the access, and is no fault either */
 static int test_demand_refused(struct client *c)
 {
-	struct ptd_desc d = {
-		.op = PTD_OP_CRC32,
-		.pasid = PTD_PASID_VALID | 1,
-		.src = IOVA_N(7),
-		.len = 64,
-	};
+	struct ptd_desc d = DESC_READ_ABSENT;
 	struct iopf_group *group;
 	struct client_space s;
 	struct ptd_record r;
 	u64 faults;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
-		return -EIO;
 	faults = client_faults(c, IMON_SEL_ANY);
-	client_submit(c, 0, &d);
-	group = client_wait_group(c);
-	if (client_asks(c, group, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1))
+	group = client_read_absent(c, &s, &d);
+	if (!group)
 		return -EIO;
 	client_answer(group, IOMMU_PAGE_RESP_INVALID);
-	if (client_wait(c, 0, d.tag, &r))
-		return -EIO;
-	if (!is_equal(c, r.status, PTD_ST_READ_FAULT))
+	if (client_ends(c, &d, PTD_ST_READ_FAULT, &r))
 		return -EIO;
 	if (!is_equal(c, r.fault_addr, IOVA_N(7)))
 		return -EIO;
@@ -1138,7 +1155,7 @@ static int test_demand_groups(struct client *c)
 	u32 tags[CLIENT_QUEUES];
 	struct ptd_record r;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+	if (client_fault_space(c, &s))
 		return -EIO;
 	for (q = 0; q < CLIENT_QUEUES; q++) {
 		struct ptd_desc d = {
@@ -1197,11 +1214,11 @@ static int test_demand_pages(struct client *c)
 	u8 *pages[4];
 	int i;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+	if (client_fault_space(c, &s))
 		return -EIO;
 	client_submit(c, 0, &d);
-	group = client_wait_group(c);
-	if (client_asks(c, group, 1, IOVA_N(11), IOMMU_FAULT_PERM_WRITE, 4))
+	group = client_asked(c, 1, IOVA_N(11), IOMMU_FAULT_PERM_WRITE, 4);
+	if (!group)
 		return -EIO;
 	for (i = 0; i < 4; i++) {
 		pages[i] = client_page(c, 0);
@@ -1210,9 +1227,7 @@ static int test_demand_pages(struct client *c)
 			return -EIO;
 	}
 	client_answer(group, IOMMU_PAGE_RESP_SUCCESS);
-	if (client_wait(c, 0, d.tag, &r))
-		return -EIO;
-	if (!is_equal(c, r.status, PTD_ST_OK))
+	if (client_ends(c, &d, PTD_ST_OK, &r))
 		return -EIO;
 	for (i = 0; i < 4; i++)
 		if (!is_equal(c, READ_ONCE(pages[i][i < 3 ? 16 : 15]), 0x5a))
@@ -1227,20 +1242,20 @@ static int test_partial_group(struct client *c)
 	struct iopf_group *group;
 	struct client_space s;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+	if (client_fault_space(c, &s))
 		return -EIO;
 	client_send(c, pasid, IOVA_N(8), PTD_PR_READ, 9, 3);
 	/* one of another group overtakes */
 	client_send(c, pasid, IOVA_N(20), PTD_PR_READ | PTD_PR_LAST, 10, 1);
-	group = client_wait_group(c);
-	if (client_asks(c, group, 1, IOVA_N(20), IOMMU_FAULT_PERM_READ, 1))
+	group = client_asked(c, 1, IOVA_N(20), IOMMU_FAULT_PERM_READ, 1);
+	if (!group)
 		return -EIO;
 	client_answer(group, IOMMU_PAGE_RESP_SUCCESS);
 	if (!client_told(c, pasid, 10, IOMMU_PAGE_RESP_SUCCESS))
 		return -EIO;
 	client_send(c, pasid, IOVA_N(11), PTD_PR_WRITE | PTD_PR_LAST, 9, 1);
-	group = client_wait_group(c);
-	if (client_asks(c, group, 1, IOVA_N(11), IOMMU_FAULT_PERM_WRITE, 4))
+	group = client_asked(c, 1, IOVA_N(11), IOMMU_FAULT_PERM_WRITE, 4);
+	if (!group)
 		return -EIO;
 	client_answer(group, IOMMU_PAGE_RESP_INVALID);
 	if (!client_told(c, pasid, 9, IOMMU_PAGE_RESP_INVALID))
@@ -1258,15 +1273,15 @@ static int test_reused_index(struct client *c)
 	struct client_space s;
 	int i;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+	if (client_fault_space(c, &s))
 		return -EIO;
 	for (i = 0; i < 2; i++)
 		client_send(c, pasid, IOVA_N(8 + i), PTD_PR_READ | PTD_PR_LAST,
 			    7, 1);
 	for (i = 0; i < 2; i++) {
-		group[i] = client_wait_group(c);
-		if (client_asks(c, group[i], 1, IOVA_N(8 + i),
-				IOMMU_FAULT_PERM_READ, 1))
+		group[i] = client_asked(c, 1, IOVA_N(8 + i),
+					IOMMU_FAULT_PERM_READ, 1);
+		if (!group[i])
 			return -EIO;
 	}
 	for (i = 1; i >= 0; i--) {
@@ -1284,7 +1299,7 @@ static int test_nobody(struct client *c)
 {
 	struct client_space s;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+	if (client_fault_space(c, &s))
 		return -EIO;
 	/* a PASID that is not attached, and the largest */
 	client_send(c, PTD_PASID_VALID | 77, IOVA, PTD_PR_READ | PTD_PR_LAST,
@@ -1367,7 +1382,7 @@ static int test_overflow(struct client *c)
 	int i, ok = 0;
 	u64 dropped;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
+	if (client_fault_space(c, &s))
 		return -EIO;
 	dropped = client_requests(c, IOMMU_MON_EV_PR_DROPPED);
 	writel(4, c->mon + IMON_PRQ_DEPTH);
@@ -1403,22 +1418,14 @@ static int test_overflow(struct client *c)
 /* Detached while one group waits here and another is on its way */
 static int test_detach_in_flight(struct client *c)
 {
-	struct ptd_desc d = {
-		.op = PTD_OP_CRC32,
-		.pasid = PTD_PASID_VALID | 1,
-		.src = IOVA_N(7),
-		.len = 64,
-	};
+	struct ptd_desc d = DESC_READ_ABSENT;
 	struct iopf_group *group;
 	struct client_space s;
 	struct ptd_record r;
 	u64 received;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
-		return -EIO;
-	client_submit(c, 0, &d);
-	group = client_wait_group(c);
-	if (client_asks(c, group, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1))
+	group = client_read_absent(c, &s, &d);
+	if (!group)
 		return -EIO;
 	received = client_requests(c, IOMMU_MON_EV_PR_RECEIVED);
 	writel(1, c->mon + IMON_PRQ_HOLD);
@@ -1437,30 +1444,20 @@ static int test_detach_in_flight(struct client *c)
 		client_answer(group, IOMMU_PAGE_RESP_INVALID);
 	if (!is_true(c, client_response(c)) || !is_true(c, client_response(c)))
 		return -EIO;
-	if (client_wait(c, 0, d.tag, &r))
-		return -EIO;
-	return is_equal(c, r.status, PTD_ST_READ_FAULT) ? 0 : -EIO;
+	return client_ends(c, &d, PTD_ST_READ_FAULT, &r);
 }
 
 /* An FLR in mid-request */
 static int test_demand_flr(struct client *c)
 {
-	struct ptd_desc d = {
-		.op = PTD_OP_CRC32,
-		.pasid = PTD_PASID_VALID | 1,
-		.src = IOVA_N(7),
-		.len = 64,
-	};
+	struct ptd_desc d = DESC_READ_ABSENT;
 	struct iopf_group *group;
 	struct client_space s;
 	struct ptd_record rec;
 	u64 r;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
-		return -EIO;
-	client_submit(c, 0, &d);
-	group = client_wait_group(c);
-	if (client_asks(c, group, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1))
+	group = client_read_absent(c, &s, &d);
+	if (!group)
 		return -EIO;
 	if (!is_equal(c, -pci_reset_function(c->pdev), 0))
 		return -EIO;
@@ -1474,13 +1471,11 @@ static int test_demand_flr(struct client *c)
 		return -EIO;
 	/* and can ask again */
 	client_submit(c, 0, &d);
-	group = client_wait_group(c);
-	if (client_asks(c, group, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1))
+	group = client_asked(c, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1);
+	if (!group)
 		return -EIO;
 	client_answer(group, IOMMU_PAGE_RESP_INVALID);
-	if (client_wait(c, 0, d.tag, &rec))
-		return -EIO;
-	if (!is_equal(c, rec.status, PTD_ST_READ_FAULT))
+	if (client_ends(c, &d, PTD_ST_READ_FAULT, &rec))
 		return -EIO;
 	return client_runs(c, &s, 3);
 }
@@ -1525,26 +1520,16 @@ static int test_global_pasid(struct client *c)
 /* The answer that takes the interface away from the whole function */
 static int test_demand_failure(struct client *c)
 {
-	struct ptd_desc d = {
-		.op = PTD_OP_CRC32,
-		.pasid = PTD_PASID_VALID | 1,
-		.src = IOVA_N(7),
-		.len = 64,
-	};
+	struct ptd_desc d = DESC_READ_ABSENT;
 	struct iopf_group *group;
 	struct client_space s;
 	struct ptd_record r;
 
-	if (client_space(c, &s, client_fault_domain(c), 1, 3))
-		return -EIO;
-	client_submit(c, 0, &d);
-	group = client_wait_group(c);
-	if (client_asks(c, group, 1, IOVA_N(7), IOMMU_FAULT_PERM_READ, 1))
+	group = client_read_absent(c, &s, &d);
+	if (!group)
 		return -EIO;
 	client_answer(group, IOMMU_PAGE_RESP_FAILURE);
-	if (client_wait(c, 0, d.tag, &r))
-		return -EIO;
-	if (!is_equal(c, r.status, PTD_ST_READ_FAULT))
+	if (client_ends(c, &d, PTD_ST_READ_FAULT, &r))
 		return -EIO;
 	if (!is_true(c, !(client_r32(c, PTD_STATUS) & PTD_STATUS_PRI)))
 		return -EIO;
@@ -1652,16 +1637,12 @@ static int client_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	spin_lock_init(&c->groups_lock);
 	INIT_LIST_HEAD(&c->groups);
 	init_waitqueue_head(&c->groups_wait);
-	ret = pcim_enable_device(pdev);
-	if (ret)
-		return ret;
-	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	ret = client_pci_enable(pdev);
 	if (ret)
 		return ret;
 	c->regs = pcim_iomap(pdev, 0, 0);
 	if (!c->regs || client_r32(c, PTD_ID) != PTD_ID_VALUE)
 		return -ENODEV;
-	pci_set_master(pdev);
 	ret = pci_alloc_irq_vectors(pdev, CLIENT_QUEUES, CLIENT_QUEUES,
 				    PCI_IRQ_MSIX);
 	if (ret < 0)
@@ -1708,15 +1689,9 @@ static void client_remove(struct pci_dev *pdev)
 	pci_dev_put(c->mon_pdev);
 }
 
-static const struct pci_device_id client_ids[] = {
-	{ PCI_DEVICE(PTD_VENDOR_ID, PTD_DEVICE_ID) },
-	{ }
-};
-MODULE_DEVICE_TABLE(pci, client_ids);
-
 static struct pci_driver client_driver = {
 	.name = KBUILD_MODNAME,
-	.id_table = client_ids,
+	.id_table = client_pci_ids,
 	.probe = client_probe,
 	.remove = client_remove,
 };

@@ -19,7 +19,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "pasid_testdev.h"
+#include "client_pci.h"
 #include "sva_client.h"
 
 /* The one device; sva_lock keeps it while a bond is made or ended */
@@ -119,13 +119,9 @@ static int sva_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	guard(mutex)(&sva_lock);
 	if (sva_pdev)
 		return -EBUSY;
-	ret = pcim_enable_device(pdev);
+	ret = client_pci_enable(pdev);
 	if (ret)
 		return ret;
-	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
-	if (ret)
-		return ret;
-	pci_set_master(pdev);
 	ret = iommu_dev_enable_feature(&pdev->dev, IOMMU_DEV_FEAT_IOPF);
 	if (ret)
 		return dev_err_probe(&pdev->dev, ret, "no page faults\n");
@@ -150,15 +146,9 @@ static void sva_remove(struct pci_dev *pdev)
 	iommu_dev_disable_feature(&pdev->dev, IOMMU_DEV_FEAT_IOPF);
 }
 
-static const struct pci_device_id sva_ids[] = {
-	{ PCI_DEVICE(PTD_VENDOR_ID, PTD_DEVICE_ID) },
-	{ }
-};
-MODULE_DEVICE_TABLE(pci, sva_ids);
-
 static struct pci_driver sva_driver = {
 	.name = KBUILD_MODNAME,
-	.id_table = sva_ids,
+	.id_table = client_pci_ids,
 	.probe = sva_probe,
 	.remove = sva_remove,
 };
