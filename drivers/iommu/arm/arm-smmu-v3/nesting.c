@@ -194,6 +194,40 @@ static void nested_make_ste(struct arm_smmu_ste *target,
 }
 
 /**
+ * arm_smmu_nested_keep_ats() - Does an entry have to be installed in two steps?
+ * @master: the device
+ * @target: the entry
+ * @first: what to install before it, if so
+ *
+ * EATS is not in the word that leads to stage 1.  When both change, the entry
+ * is not valid for a while, and an access of that time is lost: an MSI, too.
+ * One after the other, it is always valid.  With the old EATS no more can
+ * happen than that the device caches what is dropped when its ATS goes off.
+ *
+ * Context: as arm_smmu_install_ste_for_dev().
+ * Return: whether @first has to be installed.
+ */
+bool arm_smmu_nested_keep_ats(const struct arm_smmu_master *master,
+			      const struct arm_smmu_ste *target,
+			      struct arm_smmu_ste *first)
+{
+	u64 word = le64_to_cpu(target->data[1]);
+	unsigned int eats = master->ste_ats_enabled ? STRTAB_STE_1_EATS_TRANS :
+						      STRTAB_STE_1_EATS_ABT;
+
+	/* S2FWB: a nest parent, or what is nested on one */
+	if (!(word & STRTAB_STE_1_S2FWB) ||
+	    FIELD_GET(STRTAB_STE_1_EATS, word) == eats)
+		return false;
+
+	*first = *target;
+	word &= ~STRTAB_STE_1_EATS;
+	first->data[1] = cpu_to_le64(word |
+				     FIELD_PREP(STRTAB_STE_1_EATS, eats));
+	return true;
+}
+
+/**
  * arm_smmu_nested_flush() - Drop all that went through both stages
  * @s2_parent: a nest parent
  *
@@ -458,10 +492,18 @@ static int nested_cache_invalidate_user(struct iommu_domain *domain,
 	return ret;
 }
 
+/* The guest maps the window to itself; here it is where the host chose. */
+static struct iommu_domain *
+nested_get_msi_mapping_domain(struct iommu_domain *domain)
+{
+	return &to_smmu_nested_domain(domain)->s2_parent->domain;
+}
+
 static const struct iommu_domain_ops nested_ops = {
 	.attach_dev		= nested_attach_dev,
 	.free			= nested_free,
 	.cache_invalidate_user	= nested_cache_invalidate_user,
+	.get_msi_mapping_domain	= nested_get_msi_mapping_domain,
 };
 
 /**

@@ -48,6 +48,9 @@ to_smmu_nested_domain(struct iommu_domain *domain)
 int arm_smmu_nesting_info(struct device *dev, struct iommu_nesting_info *out);
 void *arm_smmu_hw_info(struct device *dev, u32 *length, u32 *type);
 bool arm_smmu_nest_parent_supported(struct arm_smmu_master *master);
+bool arm_smmu_nested_keep_ats(const struct arm_smmu_master *master,
+			      const struct arm_smmu_ste *target,
+			      struct arm_smmu_ste *first);
 void arm_smmu_nested_flush(struct arm_smmu_domain *s2_parent);
 struct iommu_domain *
 arm_smmu_nested_domain_alloc(struct device *dev, struct iommu_domain *parent,
@@ -64,6 +67,14 @@ arm_smmu_nested_domain_alloc(struct device *dev, struct iommu_domain *parent,
 			     const struct iommu_user_data *user_data)
 {
 	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline bool
+arm_smmu_nested_keep_ats(const struct arm_smmu_master *master,
+			 const struct arm_smmu_ste *target,
+			 struct arm_smmu_ste *first)
+{
+	return false;
 }
 
 static inline void arm_smmu_nested_flush(struct arm_smmu_domain *s2_parent)
