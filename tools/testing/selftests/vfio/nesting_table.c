@@ -249,6 +249,9 @@ TEST_F(table, commands)
 		{ TLBI_NH_VA | ASID(101), TEST_DST },
 		{ TLBI_NH_VA | ASID(101) | VMID(0x7777), TEST_DST | 1 },
 		{ TLBI_NH_VAA, TEST_DST },
+		/* 4.4.1.1: 4 pages of 4 KiB, last level; 2 of any level */
+		{ TLBI_NH_VA | ASID(101) | NUM(3), TEST_DST | TG_4K | TTL(3) },
+		{ TLBI_NH_VAA | NUM(1), TEST_DST | TG_4K },
 		{ TLBI_NH_ASID | ASID(101) },
 		{ TLBI_NH_ALL | VMID(1) },
 		{ TLBI_NSNH_ALL },
@@ -409,6 +412,54 @@ TEST_F(table, stage2_unmap)
 	dma_refused(_metadata, &n->ptd, NEST_RID);
 }
 
+/* 3.9.1: EATS is the guest's; the device TLB has its addresses */
+TEST_F(table, ats)
+{
+	struct nest *n = &self->n;
+	u64 sent, asked;
+	const u64 one = ATC_INV | SSV | SSID(self->ssid[1]);
+	const u64 drop[][2] = {
+		{ one, TEST_SRC }, { one, ATC_ALL },
+		/* 10.3.8 of PCIe 6.0: without PASID it is for all of them */
+		{ ATC_INV, TEST_SRC }, { ATC_INV, ATC_ALL },
+	};
+	unsigned int i;
+
+	/* Nothing is sent to a device that has none */
+	bind_it(_metadata, self);
+	sent = executed(n, ATC_INV);
+	test_ok(command(n, ATC_INV, ATC_ALL));
+	EXPECT_EQ(sent, executed(n, ATC_INV));
+
+	self->ste.ste[1] |= htole64(1 << 28);
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+	asked = ptd_read64(&n->ptd, PTD_CNT_ATS_REQ);
+	EXPECT_NE(0, asked);
+	all_copy(_metadata, self);
+	EXPECT_EQ(asked, ptd_read64(&n->ptd, PTD_CNT_ATS_REQ));
+	for (i = 0; i < ARRAY_SIZE(drop); i++) {
+		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+		test_ok(s1_unmap(&self->s[1].t, TEST_SRC));
+		test_ok(command(n, TLBI_NH_ALL, 0));
+		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+		test_ok(command(n, ATC_INV | SSV | SSID(self->ssid[2]),
+				ATC_ALL));
+		test_ok(command(n, one, TEST_SRC + SZ_4K));
+		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+		test_ok(command(n, drop[i][0], drop[i][1]));
+		dma_refused(_metadata, &n->ptd, self->ssid[1]);
+		test_ok(s1_map(&self->s[1].t, TEST_SRC, self->s[1].src, SZ_4K,
+			       SZ_4K, S1_READ | S1_USER));
+	}
+
+	/* What the host takes away is gone in the device as well */
+	all_copy(_metadata, self);
+	test_ok(vfio_unmap(&n->c, n->g.gpa, n->g.size, NULL));
+	for (i = 0; i < NR_SPACES; i++)
+		dma_refused(_metadata, &n->ptd, self->ssid[i]);
+}
+
 /* One PASID cannot be bound here */
 TEST_F(table, target)
 {
@@ -431,6 +482,143 @@ TEST_F(table, target)
 	bind.format = VFIO_NESTING_FORMAT_SMMUV3;
 	bind.data_len--;
 	test_err(EINVAL, vfio_ioctl(self->n.c.fd, VFIO_IOMMU_BIND, &bind));
+}
+
+/*
+ * Two guests, the same PASIDs, ASIDs and addresses: whatever one of them does,
+ * nothing of the other one is dropped
+ */
+FIXTURE(two)
+{
+	struct nest n[2];
+	struct cd_table ct[2];
+	struct space s[2];
+	struct vfio_nesting_smmuv3_ste ste[2];
+	u32 vmid[2];
+};
+
+#define PASID	5
+
+/* Whose number a command of @n gets */
+static u32 find_vmid(struct __test_metadata *_metadata, struct nest *n)
+{
+	u64 before[64];
+	u32 i, found = 0, hits = 0;
+
+	for (i = 0; i < ARRAY_SIZE(before); i++)
+		before[i] = imon_count(&n->mon, IOMMU_MON_EV_SMMU(TLBI_NH_ALL),
+				       i, IMON_SEL_ANY);
+	test_ok(command(n, TLBI_NH_ALL, 0));
+	for (i = 0; i < ARRAY_SIZE(before); i++) {
+		if (imon_count(&n->mon, IOMMU_MON_EV_SMMU(TLBI_NH_ALL), i,
+			       IMON_SEL_ANY) == before[i])
+			continue;
+		found = i;
+		hits++;
+	}
+	EXPECT_EQ(1, hits);
+	return found;
+}
+
+FIXTURE_SETUP(two)
+{
+	struct nest *n;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		n = &self->n[i];
+		smmu_open(_metadata, n, i);
+		if (_metadata->exit_code)
+			return;
+		test_ok(cd_table_init(&self->ct[i], &n->g, CD_LINEAR, 4));
+		space_init(_metadata, n, &self->s[i], 0xa1 + i);
+		test_ok(cd_set(&self->ct[i], PASID, &self->s[i].t, 7));
+		cd_ste(&self->ct[i], &self->ste[i]);
+		test_ok(nest_bind_table(&n->c, NEST_ALL_GROUPS, &self->ste[i]));
+		self->vmid[i] = find_vmid(_metadata, n);
+	}
+	EXPECT_NE(self->vmid[0], self->vmid[1]);
+}
+
+FIXTURE_TEARDOWN(two)
+{
+}
+
+/* Commands that were executed for the second one, or for everybody */
+static u64 harm(FIXTURE_DATA(two) *self)
+{
+	static const u64 ops[] = {
+		TLBI_NH_ALL, TLBI_NH_ASID, TLBI_NH_VA, TLBI_NH_VAA,
+		TLBI_S12_VMALL, TLBI_S2_IPA,
+	};
+	static const u64 streams[] = { CFGI_STE, CFGI_CD, CFGI_CD_ALL, ATC_INV };
+	const struct imon *mon = &self->n[1].mon;
+	u64 sum = executed(&self->n[1], TLBI_NSNH_ALL);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		sum += imon_count(mon, IOMMU_MON_EV_SMMU(ops[i]),
+				  self->vmid[1], IMON_SEL_ANY);
+	for (i = 0; i < ARRAY_SIZE(streams); i++)
+		sum += imon_count(mon, IOMMU_MON_EV_SMMU(streams[i]),
+				  self->n[1].sid, IMON_SEL_ANY);
+	return sum;
+}
+
+TEST_F(two, unharmed)
+{
+	const u64 forms[][2] = {
+		{ TLBI_NSNH_ALL }, { TLBI_NH_ALL }, { TLBI_NH_ASID | ASID(7) },
+		{ TLBI_NH_VA | ASID(7), TEST_DST },
+		{ TLBI_NH_VA | ASID(7), TEST_DST | 1 },
+		{ TLBI_NH_VA | ASID(7) | NUM(31), TEST_DST | TG_4K },
+		{ TLBI_NH_VA | ASID(7) | NUM(31), TEST_DST | TG_4K | TTL(3) },
+		{ TLBI_NH_VAA, TEST_DST }, { TLBI_NH_VAA, TEST_DST | 1 },
+		{ TLBI_NH_VAA | NUM(31) | SCALE(8), TEST_DST | TG_4K },
+	};
+	const u64 stream_forms[][2] = {
+		{ CFGI_CD | SSID(PASID) }, { CFGI_CD | SSID(PASID), 1 },
+		{ CFGI_CD_ALL },
+		{ ATC_INV | SSV | SSID(PASID), ATC_ALL }, { ATC_INV, ATC_ALL },
+	};
+	struct nest *a = &self->n[0], *b = &self->n[1];
+	u64 *cd = cd_at(&self->ct[1], PASID), before;
+	const u32 vmids[] = { 0, self->vmid[0], self->vmid[1], 0xffff };
+	unsigned int i, j;
+
+	dma_copies(_metadata, a, &a->ptd, PASID, &self->s[0]);
+	dma_copies(_metadata, b, &b->ptd, PASID, &self->s[1]);
+	/* From here on what b uses is nowhere but in caches */
+	test_ok(s1_unmap(&self->s[1].t, TEST_SRC));
+	test_ok(s1_unmap(&self->s[1].t, TEST_DST));
+	cd[0] = 0;
+	before = harm(self);
+	for (i = 0; i < ARRAY_SIZE(forms); i++)
+		for (j = 0; j < ARRAY_SIZE(vmids); j++)
+			test_ok(command(a, forms[i][0] |
+					((forms[i][0] & 0xff) == TLBI_NSNH_ALL ?
+					 0 : VMID(vmids[j])), forms[i][1]));
+	for (i = 0; i < ARRAY_SIZE(stream_forms); i++)
+		test_ok(command(a, stream_forms[i][0] | SID(b->sid),
+				stream_forms[i][1]));
+	EXPECT_EQ(before, harm(self));
+	dma_copies(_metadata, b, &b->ptd, PASID, &self->s[1]);
+
+	/* Nor by another table, a smaller stage 2, or the end of it all */
+	test_ok(nest_bind_table(&a->c, NEST_ALL_GROUPS, &self->ste[0]));
+	dma_copies(_metadata, a, &a->ptd, PASID, &self->s[0]);
+	test_ok(nest_table_op(&a->c, NEST_ALL_GROUPS, VFIO_BIND_OP_BLOCK));
+	test_ok(nest_table_op(&a->c, NEST_ALL_GROUPS, VFIO_BIND_OP_UNBIND));
+	test_ok(vfio_unmap(&a->c, a->g.gpa, a->g.size, NULL));
+	vfio_device_close(&a->d);
+	vfio_container_close(&a->c);
+	EXPECT_EQ(before, harm(self));
+	dma_copies(_metadata, b, &b->ptd, PASID, &self->s[1]);
+
+	/* Its own does it */
+	test_ok(command(b, TLBI_NH_VA | ASID(7), TEST_SRC));
+	dma_refused(_metadata, &b->ptd, PASID);
+	EXPECT_EQ(before + 1, harm(self));
 }
 
 VFIO_TEST_MAIN

@@ -11,21 +11,30 @@
 #include "nest_test.h"
 
 /* Chapter 4: commands */
+#define CFGI_STE	0x03ull
 #define CFGI_CD		0x05ull
 #define CFGI_CD_ALL	0x06ull
 #define TLBI_NH_ALL	0x10ull
 #define TLBI_NH_ASID	0x11ull
 #define TLBI_NH_VA	0x12ull
 #define TLBI_NH_VAA	0x13ull
+#define TLBI_S12_VMALL	0x28ull
+#define TLBI_S2_IPA	0x2aull
 #define TLBI_NSNH_ALL	0x30ull
 #define ATC_INV		0x40ull
 #define RESUME		0x44ull
 #define CMD_SYNC	0x46ull
 
+#define SSV		BIT_ULL(11)
 #define SSID(n)		((u64)(n) << 12)
 #define SID(n)		((u64)(n) << 32)
 #define VMID(n)		((u64)(n) << 32)
 #define ASID(n)		((u64)(n) << 48)
+#define NUM(n)		((u64)(n) << 12)
+#define SCALE(n)	((u64)(n) << 20)
+#define TTL(n)		((u64)(n) << 8)
+#define TG_4K		(1ull << 10)
+#define ATC_ALL		52ull
 #define MASK(h, l)	((~0ull >> (63 - (h))) & (~0ull << (l)))
 
 /* Device @index in a container whose IOMMU is an SMMUv3 */
