@@ -174,8 +174,19 @@ class Bare:
                     0x8000 if on else 0)
 
 
-def run(prefix, tests, machine, doc):
-    """tests: (name, function, properties); each has a machine of its own"""
+tests = []
+
+
+def test(props=""):
+    """A test of the script, with more PROPS of the model"""
+    def deco(f):
+        tests.append((f.__name__, f, props))
+        return f
+    return deco
+
+
+def run(prefix, machine, doc):
+    """Each test has a machine of its own"""
     if len(sys.argv) < 2:
         sys.exit(doc.strip())
     todo = [t for t in tests if not sys.argv[2:] or t[0] in sys.argv[2:]]

@@ -8,9 +8,9 @@ a mistake.  Prints KTAP.
     smmu.py QEMU [TEST...]
 """
 
-from bare import (Bare, Failed, same, run, K4, M2, G1, ANY, OK, READ_FAULT,
-                  WRITE_FAULT, F_EXEC, F_PRIV, F_NO_ATS, EV_WALK, EV_HIT,
-                  EV_RAISED, EV_RECORDED, EV_COLLAPSED, EV_LOST)
+from bare import (Bare, Failed, same, run, test, K4, M2, G1, ANY, OK,
+                  READ_FAULT, WRITE_FAULT, F_EXEC, F_PRIV, F_NO_ATS, EV_ATS,
+                  EV_WALK, EV_HIT, EV_RAISED, EV_RECORDED, EV_COLLAPSED, EV_LOST)
 
 SMMU = 0x09050000
 RAM = 0x40000000
@@ -291,16 +291,6 @@ class Nest:
     def add(self, pa, bits=S2_RW):
         self.slots[pa] = self.m.s2_map(self.s2, pa + OFF, pa, bits)
         return pa + OFF
-
-
-tests = []
-
-
-def test(props=""):
-    def deco(f):
-        tests.append((f.__name__, f, props))
-        return f
-    return deco
 
 
 # Stream table
@@ -1286,6 +1276,23 @@ def ats(m):
 
 
 @test()
+def ats_without_ssid(m):
+    """PCIe 6.0, 10.3.8: it drops what has one as well"""
+    s = Stage1(m, w1=ATS)
+    m.enable()
+    m.ats()
+    for c1 in (VA, 52):
+        m.sees(5, VA, 0x1005, flags=0)
+        m.do((ATC_INV | SID << 32, VA + K4))
+        before = m.count(EV_ATS)
+        m.sees(5, VA, 0x1005, flags=0)
+        same("requests", m.count(EV_ATS), before)
+        m.do((ATC_INV | SID << 32, c1))
+        m.sees(5, VA, 0x1005, flags=0)
+        same("requests", m.count(EV_ATS), before + 1)
+
+
+@test()
 def ats_not_allowed(m):
     s = Stage1(m)
     m.enable()
@@ -1321,4 +1328,4 @@ def ats_timeout(m):
     same("CMDQ_CONS", m.r(CMDQ_CONS) & 511, m.prod)
 
 
-run("smmu", tests, Machine, __doc__)
+run("smmu", Machine, __doc__)

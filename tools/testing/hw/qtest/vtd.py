@@ -10,7 +10,7 @@ mistake.  Talks to QEMU through its qtest protocol; prints KTAP.
 
 import sys
 
-from bare import (Bare, Failed, same, run, K4, M2, G1, OK, READ_FAULT,
+from bare import (Bare, Failed, same, run, test, K4, M2, G1, OK, READ_FAULT,
                   WRITE_FAULT, F_EXEC, F_PRIV, F_NO_ATS, EV_ATS,
                   EV_WALK, EV_HIT, EV_RAISED, EV_RECORDED, EV_COLLAPSED,
                   EV_LOST)
@@ -373,16 +373,6 @@ class Nest:
         slot = t + (va >> 12 & 511) * 8
         m.writeq(slot, hpa + GPA_OFF | bits)
         return slot
-
-
-tests = []
-
-
-def test(props=""):
-    def deco(f):
-        tests.append((f.__name__, f, props))
-        return f
-    return deco
 
 
 # Translation
@@ -1233,12 +1223,28 @@ def ats_stale_until_invalidated(m):
     m.writeq(n.slot, 0)
     m.inv(piotlb(9, 5), iotlb_dom(9))
     m.sees(5, n.va, 0x1111, 0)
-    m.inv(pdtlb(6), dtlb(), pdtlb(5, addr=n.va + K4, s=0))
+    m.inv(pdtlb(6), dtlb(addr=n.va + K4, s=0), pdtlb(5, addr=n.va + K4, s=0))
     m.sees(5, n.va, 0x1111, 0)
     m.inv(pdtlb(5, addr=n.va, s=0))
     same("status", m.crc(5, n.va, 0), READ_FAULT)
     # Recoverable: the answer says no, nothing is recorded.
     same("faults", m.faults(), [])
+
+
+@test()
+def ats_without_pasid(m):
+    """PCIe 6.0, 10.3.8: it drops what has a PASID as well"""
+    n = Nest(m)
+    m.ats()
+    m.enable()
+    for d in (dtlb(addr=n.va, s=0), dtlb()):
+        m.sees(5, n.va, 0x1111, 0)
+        before = m.count(EV_ATS)
+        m.sees(5, n.va, 0x1111, 0)
+        same("requests", m.count(EV_ATS), before)
+        m.inv(d)
+        m.sees(5, n.va, 0x1111, 0)
+        same("requests after %#x %#x" % d, m.count(EV_ATS), before + 1)
 
 
 @test()
@@ -2074,4 +2080,4 @@ def every_reason(m):
         same("never raised", [hex(r) for r in sorted(REASONS - reasons)], [])
 
 
-run("vtd", tests, Machine, __doc__)
+run("vtd", Machine, __doc__)

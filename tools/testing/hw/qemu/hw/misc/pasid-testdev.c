@@ -296,7 +296,8 @@ static void ptd_ats_invalidate(PCIDevice *dev, uint32_t pasid, bool global,
     for (i = s->tlb->len; i-- > 0;) {
         PTDTlbEntry *e = &g_array_index(s->tlb, PTDTlbEntry, i);
 
-        if ((e->pasid == pasid ||
+        /* PCIe 6.0, 10.3.8: without PASID it is for those with one as well */
+        if ((e->pasid == pasid || pasid == PCI_TRANS_NO_PASID ||
              (global && e->pasid != PCI_TRANS_NO_PASID)) &&
             ptd_overlaps(e->iova, e->mask, addr, size)) {
             g_array_remove_index_fast(s->tlb, i);
