@@ -97,7 +97,7 @@ struct nest {
 	bool have_mon;
 	union nest_info info;
 	struct vfio_device_feature_nesting feat;
-	struct iommu_hw_info_vtd hw;
+	union nest_hw_info hw;
 	const struct s1_ops *ops;
 	unsigned int sid;
 };
@@ -149,6 +149,7 @@ static inline void nest_setup(struct __test_metadata *_metadata,
 				      TEST_MEM));
 	else
 		test_ok(guest_init(&n->g, &n->c, GUEST_GPA, TEST_MEM));
+	n->g.pasid_bits = n->feat.pasid_bits;
 	n->sid = vfio_sid(bdf);
 	n->have_mon = !imon_open(&n->mon);
 }
@@ -193,6 +194,20 @@ static inline void nest_add_device(struct __test_metadata *_metadata,
 	test_ok(vfio_device_open(d, &n->c, VFIO_TYPE1_NESTING_IOMMU,
 				 test_bdf[index]));
 	test_ok(ptd_init(ptd, d));
+}
+
+/* Why a PASID in use can be freed */
+#define NOT_SEEN	"the kernel does not look into a table of PASIDs"
+
+/*
+ * @nr PASIDs are bound, in @groups groups: what the kernel counts are tables
+ * where it binds those of all PASIDs together
+ */
+static inline void bindings_are(struct __test_metadata *_metadata,
+				struct nest *n, u32 nr, u32 groups)
+{
+	nest_read_info(_metadata, n);
+	EXPECT_EQ(n->ops->whole ? groups : nr, n->info.cap.nr_bindings);
 }
 
 static inline u32 nest_last_pasid(const struct nest *n)

@@ -261,7 +261,7 @@ TEST_F(bind_pasid, page_1g)
 	u64 off = self->s.dst - GUEST_GPA;
 
 	if (n->feat.format == VFIO_NESTING_FORMAT_VTD_S1 &&
-	    !(n->hw.cap_reg & BIT_ULL(56)))
+	    !(n->hw.vtd.cap_reg & BIT_ULL(56)))
 		SKIP(return, "no stage-1 pages of 1 GiB in this IOMMU");
 	test_ok(s1_map(&self->s.t, va, GUEST_GPA, SZ_1G, SZ_1G, S1_RW));
 	ASSERT_EQ(PTD_ST_OK, ptd_copy(&n->ptd, pasid, va + off, TEST_SRC,
@@ -440,7 +440,7 @@ TEST_F(nesting_bind, privileged)
 	if (!(ptd_read32(&n->ptd, PTD_STATUS) & PTD_STATUS_PRIV))
 		SKIP(return, "privileged mode of %s is off", n->d.bdf);
 	if (n->feat.format != VFIO_NESTING_FORMAT_VTD_S1 ||
-	    !(n->hw.ecap_reg & BIT_ULL(31)))
+	    !(n->hw.vtd.ecap_reg & BIT_ULL(31)))
 		SKIP(return, "no supervisor requests in this IOMMU");
 	test_ok(s1_map(&self->s.t, TEST_DST + TEST_LEN, self->s.dst, SZ_4K,
 		       SZ_4K, S1_READ | S1_WRITE));

@@ -7,6 +7,29 @@
  */
 #include "nest_test.h"
 
+/* Types of VT-d's descriptors, and SMMUv3's commands: IHI 0070F, chapter 4 */
+enum kind {
+	KIND_PAGE,		/* of a guest's table */
+	KIND_DEVICE_TLB,
+	KIND_PASID_DEVICE_TLB,
+	KIND_PASID_ENTRY,
+	KIND_STAGE2,
+};
+
+static const struct {
+	u64 vtd;
+	u8 smmu[3];
+} kinds[] = {
+	[KIND_PAGE] = { BIT_ULL(IOMMU_MON_VTD_PIOTLB), { 0x12 } },
+	[KIND_DEVICE_TLB] = { BIT_ULL(IOMMU_MON_VTD_DTLB), { 0x40 } },
+	[KIND_PASID_DEVICE_TLB] = { BIT_ULL(IOMMU_MON_VTD_PDTLB), { 0x40 } },
+	[KIND_PASID_ENTRY] = { BIT_ULL(IOMMU_MON_VTD_PC), { 0x05 } },
+	[KIND_STAGE2] = {
+		BIT_ULL(IOMMU_MON_VTD_IOTLB) | BIT_ULL(IOMMU_MON_VTD_PIOTLB),
+		{ 0x10, 0x28, 0x2a },
+	},
+};
+
 FIXTURE(nesting_ignore)
 {
 	struct nest n;
@@ -28,15 +51,29 @@ FIXTURE_SETUP(nesting_ignore)
 	memset(guest_va(&n->g, self->other), 0xee, SZ_4K);
 }
 
-FIXTURE_TEARDOWN(nesting_ignore)
+static void ignore(struct nest *n, enum kind what, bool on)
 {
-	if (self->n.mon.bar)
-		imon_write64(&self->n.mon, IMON_IGNORE_VTD, 0);
+	unsigned int i;
+
+	if (n->ops->format == VFIO_NESTING_FORMAT_VTD_S1) {
+		imon_write64(&n->mon, IMON_IGNORE_VTD,
+			     on ? kinds[what].vtd : 0);
+		return;
+	}
+	for (i = 0; i < ARRAY_SIZE(kinds[what].smmu); i++) {
+		if (!kinds[what].smmu[i])
+			break;
+		imon_write64(&n->mon, IMON_IGNORE_SMMU, kinds[what].smmu[i]);
+		imon_write32(&n->mon, IMON_IGNORE_SMMU_ON, on);
+	}
 }
 
-static void ignore(struct nest *n, unsigned int type)
+FIXTURE_TEARDOWN(nesting_ignore)
 {
-	imon_write64(&n->mon, IMON_IGNORE_VTD, type ? BIT_ULL(type) : 0);
+	unsigned int kind;
+
+	for (kind = 0; self->n.mon.bar && kind < ARRAY_SIZE(kinds); kind++)
+		ignore(&self->n, kind, false);
 }
 
 /* The byte that the device reads at TEST_SRC, -1 if it is refused */
@@ -61,7 +98,7 @@ static int seen(FIXTURE_DATA(nesting_ignore) *self, u32 pasid, u32 flags)
 /* A page moves; its invalidation is ignored, then obeyed */
 static void ignore_inval(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(nesting_ignore) *self, u32 pasid,
-			 unsigned int type, u32 flags)
+			 enum kind what, u32 flags)
 {
 	struct nest *n = &self->n;
 
@@ -69,52 +106,53 @@ static void ignore_inval(struct __test_metadata *_metadata,
 	ASSERT_EQ(0xa1, seen(self, pasid, flags));
 	test_ok(s1_map(&self->s.t, TEST_SRC, self->other, SZ_4K, SZ_4K,
 		       S1_READ | S1_USER));
-	ignore(n, type);
+	ignore(n, what, true);
 	test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, pasid, &self->s.t,
 				 TEST_SRC, 1));
 	EXPECT_EQ(0xa1, seen(self, pasid, flags));
-	ignore(n, 0);
+	ignore(n, what, false);
 	test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, pasid, &self->s.t,
 				 TEST_SRC, 1));
 	EXPECT_EQ(0xee, seen(self, pasid, flags));
 }
 
-TEST_F(nesting_ignore, piotlb)
+TEST_F(nesting_ignore, page)
 {
-	ignore_inval(_metadata, self, 1, IOMMU_MON_VTD_PIOTLB, PTD_F_NO_ATS);
+	ignore_inval(_metadata, self, 1, KIND_PAGE, PTD_F_NO_ATS);
 }
 
-TEST_F(nesting_ignore, piotlb_rid)
+TEST_F(nesting_ignore, page_rid)
 {
-	ignore_inval(_metadata, self, NEST_RID, IOMMU_MON_VTD_PIOTLB,
-		     PTD_F_NO_ATS);
+	ignore_inval(_metadata, self, NEST_RID, KIND_PAGE, PTD_F_NO_ATS);
 }
 
 TEST_F(nesting_ignore, device_tlb)
 {
 	if (!(self->n.feat.flags & VFIO_DEVICE_NESTING_ATS))
 		SKIP(return, "ATS is off");
-	ignore_inval(_metadata, self, NEST_RID, IOMMU_MON_VTD_DTLB, 0);
+	ignore_inval(_metadata, self, NEST_RID, KIND_DEVICE_TLB, 0);
 }
 
 TEST_F(nesting_ignore, pasid_device_tlb)
 {
 	if (!(self->n.feat.flags & VFIO_DEVICE_NESTING_ATS))
 		SKIP(return, "ATS is off");
-	ignore_inval(_metadata, self, 1, IOMMU_MON_VTD_PDTLB, 0);
+	ignore_inval(_metadata, self, 1, KIND_PASID_DEVICE_TLB, 0);
 }
 
 /* The PASID's entry is cached: after an unbind it still translates */
-TEST_F(nesting_ignore, pasid_cache)
+TEST_F(nesting_ignore, pasid_entry)
 {
 	struct nest *n = &self->n;
 
+	/* Where PASIDs are bound as a table, that stays bound */
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, NEST_RID, &self->s.t));
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 1, &self->s.t));
 	ASSERT_EQ(0xa1, seen(self, 1, PTD_F_NO_ATS));
-	ignore(n, IOMMU_MON_VTD_PC);
+	ignore(n, KIND_PASID_ENTRY, true);
 	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, 1));
 	EXPECT_EQ(0xa1, seen(self, 1, PTD_F_NO_ATS));
-	ignore(n, 0);
+	ignore(n, KIND_PASID_ENTRY, false);
 	/* The same domain id again */
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 1, &self->s.t));
 	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, 1));
@@ -122,7 +160,7 @@ TEST_F(nesting_ignore, pasid_cache)
 }
 
 /* Memory that left stage 2 is still reached through the nested table */
-TEST_F(nesting_ignore, iotlb)
+TEST_F(nesting_ignore, stage2)
 {
 	u64 gpa = GUEST_GPA + 2 * TEST_MEM;
 	struct nest *n = &self->n;
@@ -138,12 +176,10 @@ TEST_F(nesting_ignore, iotlb)
 		       S1_READ | S1_USER));
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 1, &self->s.t));
 	ASSERT_EQ(0x77, seen(self, 1, PTD_F_NO_ATS));
-	imon_write64(&n->mon, IMON_IGNORE_VTD,
-		     BIT_ULL(IOMMU_MON_VTD_IOTLB) |
-		     BIT_ULL(IOMMU_MON_VTD_PIOTLB));
+	ignore(n, KIND_STAGE2, true);
 	test_ok(vfio_unmap(&n->c, gpa, SZ_4K, NULL));
 	EXPECT_EQ(0x77, seen(self, 1, PTD_F_NO_ATS));
-	ignore(n, 0);
+	ignore(n, KIND_STAGE2, false);
 	test_ok(vfio_map(&n->c, mem, gpa, SZ_4K, rw));
 	test_ok(vfio_unmap(&n->c, gpa, SZ_4K, NULL));
 	EXPECT_EQ(-1, seen(self, 1, PTD_F_NO_ATS));

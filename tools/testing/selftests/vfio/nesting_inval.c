@@ -66,7 +66,7 @@ static int inval_one(FIXTURE_DATA(nesting_inval) *self, u64 va, u64 npages)
 {
 	union s1_inv_entry e;
 
-	self->n.ops->inv_entry(&e, va, npages);
+	self->n.ops->inv_entry(&self->s.t, &e, va, npages);
 	return inval(self, &e, 1, NULL);
 }
 
@@ -261,7 +261,8 @@ TEST_F(nesting_inval, bad_entries)
 
 	move_page(_metadata, self, TEST_SRC);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		self->n.ops->inv_entry(&e, bad[i].va, bad[i].npages);
+		self->n.ops->inv_entry(&self->s.t, &e, bad[i].va,
+				       bad[i].npages);
 		done = 77;
 		EXPECT_EQ(-EINVAL, inval(self, &e, 1, &done)) {
 			TH_LOG("0x%llx, 0x%llx pages", bad[i].va,
@@ -270,7 +271,7 @@ TEST_F(nesting_inval, bad_entries)
 		EXPECT_EQ(0, done);
 	}
 	if (self->n.ops->format == VFIO_NESTING_FORMAT_VTD_S1) {
-		self->n.ops->inv_entry(&e, TEST_SRC, 1);
+		self->n.ops->inv_entry(&self->s.t, &e, TEST_SRC, 1);
 		e.vtd.flags = 2;
 		test_err(EOPNOTSUPP, inval(self, &e, 1, &done));
 		e.vtd.flags = 0;
@@ -294,8 +295,9 @@ TEST_F(nesting_inval, bad_in_the_middle)
 	for (i = 0; i < 4; i++)
 		move_page(_metadata, self, TEST_SRC + i * SZ_4K);
 	for (i = 0; i < 8; i++)
-		self->n.ops->inv_entry(&e[i], TEST_SRC + (i & 3) * SZ_4K, 1);
-	self->n.ops->inv_entry(&e[2], TEST_SRC, 0);
+		self->n.ops->inv_entry(&self->s.t, &e[i],
+				       TEST_SRC + (i & 3) * SZ_4K, 1);
+	self->n.ops->inv_entry(&self->s.t, &e[2], TEST_SRC, 0);
 	test_err(EINVAL, inval(self, e, 8, &done));
 	EXPECT_EQ(2, done);
 	EXPECT_EQ(0xee, seen(self, TEST_SRC));
@@ -331,7 +333,8 @@ TEST_F(nesting_inval, entry_len)
 
 	for (i = 0; i < 3; i++) {
 		move_page(_metadata, self, TEST_SRC + i * SZ_4K);
-		self->n.ops->inv_entry(&wide[i].e, TEST_SRC + i * SZ_4K, 1);
+		self->n.ops->inv_entry(&self->s.t, &wide[i].e,
+				       TEST_SRC + i * SZ_4K, 1);
 	}
 	test_ok(vfio_ioctl(fd, VFIO_IOMMU_CACHE_INVALIDATE, &inv));
 	EXPECT_EQ(3, inv.entry_num);
@@ -359,7 +362,7 @@ TEST_F(nesting_inval, entry_num)
 	union s1_inv_entry e;
 	u32 done;
 
-	self->n.ops->inv_entry(&e, TEST_SRC, 1);
+	self->n.ops->inv_entry(&self->s.t, &e, TEST_SRC, 1);
 	test_err(EINVAL, inval(self, &e, 0, NULL));
 	test_err(EINVAL, inval(self, &e, 65537, NULL));
 	test_err(EINVAL, inval(self, &e, ~0u, NULL));
@@ -413,7 +416,7 @@ TEST_F(nesting_inval, leaf)
 	if (self->n.ops->format != VFIO_NESTING_FORMAT_VTD_S1)
 		SKIP(return, "a flag of the VT-d format");
 	move_page(_metadata, self, TEST_SRC);
-	self->n.ops->inv_entry(&e, TEST_SRC, 1);
+	self->n.ops->inv_entry(&self->s.t, &e, TEST_SRC, 1);
 	e.vtd.flags = IOMMU_VTD_INV_FLAGS_LEAF;
 	test_ok(inval(self, &e, 1, NULL));
 	EXPECT_EQ(0xee, seen(self, TEST_SRC));
@@ -497,7 +500,8 @@ TEST_F(inval_cost, descriptors)
 
 	/* Distinct pages, so that nobody may merge them */
 	for (i = 0; i < nr; i++)
-		n->ops->inv_entry(&e[i], TEST_SRC + 2 * i * SZ_4K, 1);
+		n->ops->inv_entry(&self->i.s.t, &e[i],
+				  TEST_SRC + 2 * i * SZ_4K, 1);
 	imon_clear(&n->mon);
 	test_ok(inval(&self->i, e, nr, &done));
 	EXPECT_EQ(nr, done);

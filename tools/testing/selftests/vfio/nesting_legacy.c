@@ -179,15 +179,36 @@ TEST_F(nesting_legacy, no_pasid)
 	EXPECT_TRUE(status == PTD_ST_READ_FAULT || status == PTD_ST_BAD_PASID);
 }
 
+/* SMMUv3 commands that drop translations: IHI 0070F, 4.4 */
+static u64 smmu_tlbi(const struct imon *mon)
+{
+	u64 sum = 0;
+	u32 op;
+
+	for (op = 0x10; op <= 0x30; op++)
+		sum += imon_total(mon, IOMMU_MON_EV_SMMU(op));
+	return sum;
+}
+
 /* What the container costs the queue */
 TEST_F(nesting_legacy, invalidations)
 {
 	struct imon mon;
+	char iommu[64];
 
 	if (imon_open(&mon))
 		SKIP(return, "no iommu-monitor in this machine");
+	test_ok(vfio_sysfs_link(self->d.bdf, "iommu", iommu, sizeof(iommu)));
 	imon_clear(&mon);
 	test_ok(vfio_unmap(&self->c, GUEST_GPA, TEST_MEM, NULL));
+	if (!strncmp(iommu, "smmu3", 5)) {
+		EXPECT_LE(1, smmu_tlbi(&mon));
+		EXPECT_LE(1, imon_total(&mon, IOMMU_MON_EV_SMMU(0x46)));
+		/* No descriptor has changed */
+		EXPECT_EQ(0, imon_total(&mon, IOMMU_MON_EV_SMMU(0x03)));
+		EXPECT_EQ(0, imon_total(&mon, IOMMU_MON_EV_SMMU(0x05)));
+		return;
+	}
 	/* PASID 0 of a second-level table: by domain, never by PASID */
 	EXPECT_EQ(0, imon_total(&mon, IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PIOTLB)));
 	EXPECT_EQ(0, imon_total(&mon, IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PDTLB)));

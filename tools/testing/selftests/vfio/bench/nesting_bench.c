@@ -249,7 +249,7 @@ static void make_table(void)
 	table.ops->bind_data(&table, &bind_data);
 	/* Each a page of its own: nothing to merge */
 	for (i = 0; i < MAX_ENTRIES; i++)
-		table.ops->inv_entry(&entries[i], VA + i * SZ_4K, 1);
+		table.ops->inv_entry(&table, &entries[i], VA + i * SZ_4K, 1);
 }
 
 /* The device really uses the table that is about to be measured */

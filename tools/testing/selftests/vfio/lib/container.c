@@ -21,6 +21,12 @@ int vfio_container_open(struct vfio_container *c)
 		c->fd = -1;
 		return vfio_fail(-EPROTO, "VFIO_GET_API_VERSION gave %d", ret);
 	}
+	c->cds = cd_groups_alloc();
+	if (!c->cds) {
+		close(c->fd);
+		c->fd = -1;
+		return vfio_fail(-ENOMEM, "open /dev/vfio/vfio");
+	}
 	return 0;
 }
 
@@ -32,6 +38,8 @@ void vfio_container_close(struct vfio_container *c)
 		close(c->fd);
 	c->fd = -1;
 	c->type = 0;
+	cd_groups_free(c->cds);
+	c->cds = NULL;
 }
 
 int vfio_check_extension(const struct vfio_container *c, int ext)
@@ -123,7 +131,9 @@ int vfio_container_attach(struct vfio_container *c, int type, const char *bdf)
 		close(grp->fd);
 		return ret;
 	}
+	cd_groups_lock(c);
 	c->nr_groups++;
+	cd_groups_unlock(c);
 	return grp->fd;
 }
 
@@ -134,8 +144,11 @@ void vfio_container_detach(struct vfio_container *c, int group_fd)
 	for (i = 0; i < c->nr_groups; i++) {
 		if (c->groups[i].fd != group_fd)
 			continue;
-		close(group_fd);
+		cd_groups_lock(c);
+		cd_group_forget(c, group_fd);
 		c->groups[i] = c->groups[--c->nr_groups];
+		cd_groups_unlock(c);
+		close(group_fd);
 		/* The last group takes the IOMMU with it */
 		if (!c->nr_groups)
 			c->type = 0;

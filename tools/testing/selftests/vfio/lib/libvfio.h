@@ -72,9 +72,12 @@ struct vfio_group {
 	int id;
 };
 
+struct cd_groups;
+
 struct vfio_container {
 	int fd;
 	int type;			/* 0 until a group is attached */
+	struct cd_groups *cds;		/* s1_smmu.c's */
 	int nr_groups;
 	struct vfio_group groups[VFIO_MAX_DEVS];
 };
@@ -135,6 +138,8 @@ struct guest {
 	u64 gpa;
 	u64 size;
 	u64 used;
+	unsigned int pasid_bits;	/* what its IOMMU offers it */
+	u16 asids;			/* s1_smmu.c: how many are taken */
 };
 
 /*
@@ -163,19 +168,31 @@ void *guest_va(const struct guest *g, u64 gpa);
 
 union s1_bind_data {
 	struct iommu_hwpt_vtd_s1 vtd;
+	struct vfio_nesting_smmuv3_ste smmu;
 };
 
 union s1_inv_entry {
 	struct iommu_hwpt_vtd_s1_invalidate vtd;
+	struct vfio_nesting_smmuv3_cmd smmu;
 };
+
+/* Entries that a range may take */
+#define S1_MAX_INV	2
 
 struct s1_table;
 
 struct s1_ops {
 	const char *name;
 	u32 format;		/* VFIO_NESTING_FORMAT_* */
+	u32 feature;		/* VFIO_NESTING_FEATURE_BIND_* of it */
 	u32 data_len;
 	u32 inv_len;
+	/*
+	 * What is bound is a table of all PASIDs, which the kernel does not
+	 * look into.  nest_bind() and the like change it as a guest would.
+	 */
+	bool whole;
+	bool marks;		/* hardware sets S1_ACCESSED and S1_DIRTY */
 	int (*init)(struct s1_table *t);
 	/* One leaf; @page is its size */
 	int (*map)(struct s1_table *t, u64 va, u64 gpa,
@@ -183,8 +200,15 @@ struct s1_ops {
 	int (*unmap)(struct s1_table *t, u64 va);
 	/* S1_* of the leaf, or -ENOENT */
 	int (*flags)(struct s1_table *t, u64 va);
-	void (*bind_data)(const struct s1_table *t, union s1_bind_data *data);
-	void (*inv_entry)(union s1_inv_entry *e, u64 va, u64 npages);
+	/* Bind data for requests without PASID */
+	int (*bind_data)(const struct s1_table *t, union s1_bind_data *data);
+	void (*inv_entry)(const struct s1_table *t, union s1_inv_entry *e,
+			  u64 va, u64 npages);
+	/* @whole: as nest_bind() and s1_inv_range() */
+	int (*bind)(const struct vfio_container *c, int group_fd, u32 pasid,
+		    const struct s1_table *t);
+	u32 (*inv_range)(const struct s1_table *t, union s1_inv_entry *e,
+			 u32 pasid, u64 va, u64 npages);
 };
 
 struct s1_table {
@@ -192,10 +216,10 @@ struct s1_table {
 	struct guest *g;
 	u64 root;			/* in the guest */
 	u64 bind_flags;
+	u16 asid;
 };
 
 extern const struct s1_ops s1_vtd_ops;
-/* Without bind data: what is bound is a table of these, below */
 extern const struct s1_ops s1_smmu_ops;
 
 /* NULL where no builder of this library knows the format */
@@ -205,6 +229,9 @@ int s1_init(struct s1_table *t, const struct s1_ops *ops, struct guest *g);
 int s1_map(struct s1_table *t, u64 va, u64 gpa, u64 size,
 	   u64 page, unsigned int prot);
 int s1_unmap(struct s1_table *t, u64 va);
+/* What invalidates a range, with the device's TLB; returns how many entries */
+u32 s1_inv_range(const struct s1_table *t, union s1_inv_entry *e, u32 pasid,
+		 u64 va, u64 npages);
 int s1_flags(struct s1_table *t, u64 va);
 
 /* s1_smmu.c: a table of context descriptors in the memory of a guest */
@@ -231,6 +258,18 @@ int cd_table_init(struct cd_table *ct, struct guest *g, unsigned int fmt,
 u64 *cd_at(struct cd_table *ct, u32 ssid);
 int cd_set(struct cd_table *ct, u32 ssid, const struct s1_table *t, u16 asid);
 void cd_ste(const struct cd_table *ct, struct vfio_nesting_smmuv3_ste *ste);
+/* One such table for each group of a container */
+struct cd_groups *cd_groups_alloc(void);
+void cd_groups_free(struct cd_groups *cds);
+/* While the list of the container's groups changes */
+void cd_groups_lock(const struct vfio_container *c);
+void cd_groups_unlock(const struct vfio_container *c);
+/* Nothing is bound there any more; locked */
+void cd_group_forget(const struct vfio_container *c, int group_fd);
+/* Whether nest_unbind() is for one of these tables */
+bool cd_groups_used(const struct vfio_container *c);
+int cd_unbind(const struct vfio_container *c, int group_fd, u32 pasid,
+	      bool block);
 
 /* nesting.c */
 #define NEST_ALL_GROUPS	(-1)
@@ -241,13 +280,18 @@ union nest_info {
 	u8 raw[1024];
 };
 
+union nest_hw_info {
+	struct iommu_hw_info_vtd vtd;
+	struct vfio_nesting_smmuv3_hw_info smmu;
+};
+
 /* -ENOENT: no such capability */
 int nest_info(const struct vfio_container *c, union nest_info *info);
 const struct vfio_nesting_format *nest_format(const union nest_info *info,
 					      u32 format);
 int nest_device_info(const struct vfio_device *d,
 		     struct vfio_device_feature_nesting *info,
-		     struct iommu_hw_info_vtd *hw);
+		     union nest_hw_info *hw);
 int nest_pasid_alloc(const struct vfio_container *c, u32 min,
 		     u32 max);
 int nest_pasid_free(const struct vfio_container *c, u32 min,

@@ -48,7 +48,7 @@ const struct vfio_nesting_format *nest_format(const union nest_info *info,
 
 int nest_device_info(const struct vfio_device *d,
 		     struct vfio_device_feature_nesting *info,
-		     struct iommu_hw_info_vtd *hw)
+		     union nest_hw_info *hw)
 {
 	memset(info, 0, sizeof(*info));
 	if (hw) {
@@ -88,6 +88,7 @@ static int bind_op(const struct vfio_container *c, u32 op, int group_fd,
 		   u32 pasid, const struct s1_table *t)
 {
 	union s1_bind_data data;
+	int ret;
 	struct vfio_iommu_type1_bind bind = {
 		.argsz = sizeof(bind),
 		.op = op,
@@ -100,7 +101,9 @@ static int bind_op(const struct vfio_container *c, u32 op, int group_fd,
 		bind.group_fd = group_fd;
 	}
 	if (t) {
-		t->ops->bind_data(t, &data);
+		ret = t->ops->bind_data(t, &data);
+		if (ret)
+			return ret;
 		bind.format = t->ops->format;
 		bind.data_len = t->ops->data_len;
 		bind.data_uptr = (uintptr_t)&data;
@@ -111,16 +114,22 @@ static int bind_op(const struct vfio_container *c, u32 op, int group_fd,
 int nest_bind(const struct vfio_container *c, int group_fd, u32 pasid,
 	      const struct s1_table *t)
 {
+	if (t->ops->whole)
+		return t->ops->bind(c, group_fd, pasid, t);
 	return bind_op(c, VFIO_BIND_OP_BIND, group_fd, pasid, t);
 }
 
 int nest_unbind(const struct vfio_container *c, int group_fd, u32 pasid)
 {
+	if (cd_groups_used(c))
+		return cd_unbind(c, group_fd, pasid, false);
 	return bind_op(c, VFIO_BIND_OP_UNBIND, group_fd, pasid, NULL);
 }
 
 int nest_block(const struct vfio_container *c, int group_fd, u32 pasid)
 {
+	if (cd_groups_used(c))
+		return cd_unbind(c, group_fd, pasid, true);
 	return bind_op(c, VFIO_BIND_OP_BLOCK, group_fd, pasid, NULL);
 }
 
@@ -181,7 +190,7 @@ int nest_inval(const struct vfio_container *c, int group_fd, u32 target,
 	struct vfio_iommu_type1_cache_invalidate inv = {
 		.argsz = sizeof(inv),
 		.target = target,
-		.pasid = pasid,
+		.pasid = ops->whole ? 0 : pasid,
 		.format = ops->format,
 		.entry_len = sizeof(*entries),
 		.entry_num = n,
@@ -203,9 +212,9 @@ int nest_inval_range(const struct vfio_container *c, int group_fd,
 		     u32 pasid, const struct s1_table *t, u64 va,
 		     u64 npages)
 {
-	union s1_inv_entry e;
+	union s1_inv_entry e[S1_MAX_INV];
+	u32 n = s1_inv_range(t, e, pasid, va, npages);
 
-	t->ops->inv_entry(&e, va, npages);
 	return nest_inval(c, group_fd, VFIO_INVALIDATE_TARGET_PASID, pasid,
-			  t->ops, &e, 1, NULL);
+			  t->ops, e, n, NULL);
 }

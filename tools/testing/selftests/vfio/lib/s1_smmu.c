@@ -3,8 +3,15 @@
  * SMMUv3 stage 1: four levels of VMSAv8-64 with pages of 4 KiB, and the table
  * of context descriptors that leads to them.  Chapters are those of the Arm
  * SMMU architecture, IHI 0070F.
+ *
+ * What the kernel binds is that table.  To bind one PASID is to write its
+ * descriptor, as a guest's driver does; only the first and the last one, and
+ * requests without PASID, go to VFIO_IOMMU_BIND.
  */
 #include <endian.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "libvfio.h"
 
@@ -28,7 +35,22 @@
 #define CD_A		BIT_ULL(46)
 #define CD_ASET		BIT_ULL(47)
 #define CD_LEN		64
+#define CD_ASID(cd0)	((u16)((cd0) >> 48))
 #define MAIR_WB		0xffull
+
+/* 5.2: EATS, full */
+#define STE_1_EATS	BIT_ULL(28)
+
+/* Chapter 4: commands */
+#define CMD_CFGI_CD	0x05ull
+#define CMD_TLBI_ASID	0x11ull
+#define CMD_TLBI_VA	0x12ull
+#define CMD_ATC_INV	0x40ull
+#define CMD_SSV		BIT_ULL(11)
+#define CMD_SSID(n)	((u64)(n) << 12)
+#define CMD_ASID(n)	((u64)(n) << 48)
+#define CFGI_LEAF	1
+#define ATC_SIZE_ALL	52
 
 static u64 word_read(const u64 *p)
 {
@@ -82,6 +104,7 @@ static u64 *leaf(struct s1_table *t, u64 va)
 
 static int smmu_init(struct s1_table *t)
 {
+	t->asid = ++t->g->asids;
 	t->root = guest_alloc(t->g, SZ_4K, SZ_4K);
 	return t->root ? 0 : vfio_fail(-ENOMEM, "guest memory is used up");
 }
@@ -145,15 +168,6 @@ static int smmu_flags(struct s1_table *t, u64 va)
 	return flags;
 }
 
-const struct s1_ops s1_smmu_ops = {
-	.name = "SMMUv3 stage 1",
-	.format = VFIO_NESTING_FORMAT_SMMUV3,
-	.init = smmu_init,
-	.map = smmu_map,
-	.unmap = smmu_unmap,
-	.flags = smmu_flags,
-};
-
 int cd_table_init(struct cd_table *ct, struct guest *g, unsigned int fmt,
 		  unsigned int cdmax)
 {
@@ -169,7 +183,7 @@ int cd_table_init(struct cd_table *ct, struct guest *g, unsigned int fmt,
 	return ct->base ? 0 : vfio_fail(-ENOMEM, "guest memory is used up");
 }
 
-u64 *cd_at(struct cd_table *ct, u32 ssid)
+static u64 *cd_find(const struct cd_table *ct, u32 ssid, bool build)
 {
 	u64 base = ct->base, *l1, val;
 
@@ -179,7 +193,7 @@ u64 *cd_at(struct cd_table *ct, u32 ssid)
 		if (!(val & 1)) {
 			u64 size = (u64)CD_LEN << ct->split;
 
-			val = guest_alloc(ct->g, size, size);
+			val = build ? guest_alloc(ct->g, size, size) : 0;
 			if (!val)
 				return NULL;
 			word_write(l1, val | 1);
@@ -188,6 +202,11 @@ u64 *cd_at(struct cd_table *ct, u32 ssid)
 		ssid &= (1u << ct->split) - 1;
 	}
 	return (u64 *)guest_va(ct->g, base) + ssid * (CD_LEN / 8);
+}
+
+u64 *cd_at(struct cd_table *ct, u32 ssid)
+{
+	return cd_find(ct, ssid, true);
 }
 
 int cd_set(struct cd_table *ct, u32 ssid, const struct s1_table *t, u16 asid)
@@ -213,3 +232,410 @@ void cd_ste(const struct cd_table *ct, struct vfio_nesting_smmuv3_ste *ste)
 	/* the walk of the table is write-back, inner shareable */
 	ste->ste[1] = htole64(ct->s1dss | 1 << 2 | 1 << 4 | 3 << 6);
 }
+
+static void command(union s1_inv_entry *e, u64 w0, u64 w1)
+{
+	memset(e, 0, sizeof(*e));
+	e->smmu.cmd[0] = htole64(w0);
+	e->smmu.cmd[1] = htole64(w1);
+}
+
+static u64 atc_inv(u32 pasid)
+{
+	return CMD_ATC_INV | (pasid ? CMD_SSV | CMD_SSID(pasid) : 0);
+}
+
+/* A table that has nothing but this, for requests without PASID */
+static int smmu_bind_data(const struct s1_table *t, union s1_bind_data *data)
+{
+	struct cd_table ct;
+	int ret = cd_table_init(&ct, t->g, CD_LINEAR, 0);
+
+	if (!ret)
+		ret = cd_set(&ct, NEST_RID, t, t->asid);
+	if (!ret)
+		cd_ste(&ct, &data->smmu);
+	return ret;
+}
+
+/* One page, or the whole address space */
+static void smmu_inv_entry(const struct s1_table *t, union s1_inv_entry *e,
+			   u64 va, u64 npages)
+{
+	if (npages == 1)
+		command(e, CMD_TLBI_VA | CMD_ASID(t->asid), va);
+	else
+		command(e, CMD_TLBI_ASID | CMD_ASID(t->asid), 0);
+}
+
+static u32 smmu_inv_range(const struct s1_table *t, union s1_inv_entry *e,
+			  u32 pasid, u64 va, u64 npages)
+{
+	smmu_inv_entry(t, &e[0], va, npages);
+	/* 4.5.1: of one page, or of all */
+	command(&e[1], atc_inv(pasid), npages == 1 ? va : ATC_SIZE_ALL);
+	return 2;
+}
+
+/*
+ * A guest's table for each group: what is in it decides what the kernel is
+ * asked for.
+ */
+struct cd_group {
+	int fd;
+	bool taken;
+	bool used;		/* there are descriptors of an earlier group */
+	bool bound;		/* the kernel has the table */
+	bool blocked;		/* requests without PASID, if nothing is bound */
+	unsigned int nr;	/* descriptors */
+	struct cd_table ct;
+};
+
+struct cd_groups {
+	pthread_mutex_t lock;
+	bool used;
+	struct cd_group group[VFIO_MAX_DEVS];
+};
+
+struct cd_groups *cd_groups_alloc(void)
+{
+	struct cd_groups *cds = calloc(1, sizeof(*cds));
+
+	if (cds)
+		pthread_mutex_init(&cds->lock, NULL);
+	return cds;
+}
+
+void cd_groups_free(struct cd_groups *cds)
+{
+	free(cds);
+}
+
+void cd_groups_lock(const struct vfio_container *c)
+{
+	pthread_mutex_lock(&c->cds->lock);
+}
+
+void cd_groups_unlock(const struct vfio_container *c)
+{
+	pthread_mutex_unlock(&c->cds->lock);
+}
+
+bool cd_groups_used(const struct vfio_container *c)
+{
+	return c->cds && __atomic_load_n(&c->cds->used, __ATOMIC_RELAXED);
+}
+
+static struct cd_group *cd_group(const struct vfio_container *c, int fd)
+{
+	struct cd_group *grp, *free = NULL;
+	int i;
+
+	for (i = 0; i < VFIO_MAX_DEVS; i++) {
+		grp = &c->cds->group[i];
+		if (grp->taken && grp->fd == fd)
+			return grp;
+		if (!grp->taken && !free)
+			free = grp;
+	}
+	if (free) {
+		free->taken = true;
+		free->fd = fd;
+	}
+	return free;
+}
+
+static void cd_group_reset(struct cd_group *grp)
+{
+	grp->taken = false;
+	grp->used = true;
+	grp->bound = false;
+	grp->blocked = false;
+	grp->nr = 0;
+}
+
+void cd_group_forget(const struct vfio_container *c, int group_fd)
+{
+	int i;
+
+	for (i = 0; i < VFIO_MAX_DEVS; i++)
+		if (c->cds->group[i].taken && c->cds->group[i].fd == group_fd)
+			cd_group_reset(&c->cds->group[i]);
+}
+
+/* An empty table: a new one, or what an earlier group left */
+static int cd_group_table(struct cd_group *grp, struct guest *g)
+{
+	struct cd_table *ct = &grp->ct;
+	u64 *l1;
+	u32 i;
+
+	if (!ct->base || ct->g != g) {
+		grp->used = false;
+		return cd_table_init(ct, g, g->pasid_bits > 10 ? CD_64K :
+				     CD_LINEAR, g->pasid_bits);
+	}
+	if (!grp->used)
+		return 0;
+	grp->used = false;
+	if (!ct->split) {
+		memset(guest_va(g, ct->base), 0, CD_LEN << ct->cdmax);
+		return 0;
+	}
+	l1 = guest_va(g, ct->base);
+	for (i = 0; i < 1u << (ct->cdmax - ct->split); i++)
+		if (word_read(&l1[i]) & 1)
+			memset(guest_va(g, word_read(&l1[i]) & DESC_ADDR), 0,
+			       CD_LEN << ct->split);
+	return 0;
+}
+
+/* What the kernel has to have of it */
+static int cd_group_install(const struct vfio_container *c,
+			    struct cd_group *grp)
+{
+	struct vfio_nesting_smmuv3_ste ste;
+	const u64 *rid;
+	int ret;
+
+	if (!grp->nr) {
+		ret = nest_table_op(c, grp->fd, grp->blocked ?
+				    VFIO_BIND_OP_BLOCK : VFIO_BIND_OP_UNBIND);
+		if (!ret)
+			grp->bound = false;
+		return ret;
+	}
+	rid = cd_find(&grp->ct, NEST_RID, false);
+	grp->ct.s1dss = rid && word_read(rid) & CD_V ? CD_DSS_SSID0 :
+			grp->blocked ? CD_DSS_END : CD_DSS_STAGE2;
+	cd_ste(&grp->ct, &ste);
+	ste.ste[1] |= htole64(STE_1_EATS);
+	ret = nest_bind_table(c, grp->fd, &ste);
+	if (!ret)
+		grp->bound = true;
+	return ret;
+}
+
+/* Nothing of a descriptor is cached; @was is its word 0 */
+static int cd_group_flush(const struct vfio_container *c, struct cd_group *grp,
+			  u32 pasid, u64 was)
+{
+	union s1_inv_entry e[3];
+	u32 n = 0;
+
+	command(&e[n++], CMD_CFGI_CD | CMD_SSID(pasid), CFGI_LEAF);
+	if (was & CD_V) {
+		command(&e[n++], CMD_TLBI_ASID | CMD_ASID(CD_ASID(was)), 0);
+		command(&e[n++], atc_inv(pasid), ATC_SIZE_ALL);
+	}
+	return nest_inval(c, grp->fd, VFIO_INVALIDATE_TARGET_PASID, NEST_RID,
+			  &s1_smmu_ops, e, n, NULL);
+}
+
+/* The descriptor of @pasid has changed; @was is word 0 of the old one */
+static int cd_group_update(const struct vfio_container *c,
+			   struct cd_group *grp, u32 pasid, u64 was)
+{
+	bool was_bound = grp->bound;
+	int ret;
+
+	if (pasid == NEST_RID || !grp->bound || !grp->nr) {
+		ret = cd_group_install(c, grp);
+		if (ret || !was_bound || !grp->bound)
+			return ret;
+		/* The entry is what it was, or nearly so */
+	}
+	return cd_group_flush(c, grp, pasid, was);
+}
+
+/* What a descriptor was, to be undone */
+struct cd_undo {
+	struct cd_group *grp;
+	u64 *cd;
+	u64 word[4];
+	bool blocked;
+};
+
+static void cd_save(struct cd_undo *undo, struct cd_group *grp, u64 *cd)
+{
+	undo->grp = grp;
+	undo->cd = cd;
+	undo->blocked = grp->blocked;
+	if (cd)
+		memcpy(undo->word, cd, sizeof(undo->word));
+}
+
+static void cd_restore(struct cd_undo *undo)
+{
+	struct cd_group *grp = undo->grp;
+
+	grp->blocked = undo->blocked;
+	if (!undo->cd)
+		return;
+	grp->nr -= !!(word_read(undo->cd) & CD_V);
+	grp->nr += !!(le64toh(undo->word[0]) & CD_V);
+	word_write(&undo->cd[0], 0);
+	memcpy(undo->cd + 1, undo->word + 1,
+	       sizeof(undo->word) - sizeof(undo->word[0]));
+	word_write(&undo->cd[0], le64toh(undo->word[0]));
+}
+
+/* One group: on failure the descriptor is as before */
+static int cd_bind_one(const struct vfio_container *c, int fd, u32 pasid,
+		       const struct s1_table *t, struct cd_undo *undo)
+{
+	struct cd_group *grp = cd_group(c, fd);
+	bool was_bound;
+	u64 *cd;
+	int ret;
+
+	if (!grp)
+		return vfio_fail(-ENOSPC, "more than %d groups",
+				 VFIO_MAX_DEVS);
+	ret = cd_group_table(grp, t->g);
+	if (ret)
+		return ret;
+	cd = cd_find(&grp->ct, pasid, true);
+	if (!cd)
+		return vfio_fail(-ENOMEM, "guest memory is used up");
+	cd_save(undo, grp, cd);
+	was_bound = grp->bound;
+	grp->nr += !(le64toh(undo->word[0]) & CD_V);
+	if (pasid == NEST_RID)
+		grp->blocked = false;
+	cd_set(&grp->ct, pasid, t, t->asid);
+	ret = cd_group_update(c, grp, pasid, le64toh(undo->word[0]));
+	if (!ret)
+		return 0;
+	cd_restore(undo);
+	/* The SMMU may have seen it meanwhile */
+	if (was_bound)
+		cd_group_flush(c, grp, pasid, CD_V | CMD_ASID(t->asid));
+	else if (!grp->nr && !grp->blocked)
+		cd_group_forget(c, fd);
+	return ret;
+}
+
+static int cd_unbind_one(const struct vfio_container *c, int fd, u32 pasid,
+			 bool block)
+{
+	struct cd_group *grp = cd_group(c, fd);
+	struct cd_undo undo;
+	bool was_bound;
+	u64 *cd = NULL;
+	int ret;
+
+	if (!grp)
+		return vfio_fail(-ENOSPC, "more than %d groups",
+				 VFIO_MAX_DEVS);
+	if (grp->nr)
+		cd = cd_find(&grp->ct, pasid, false);
+	if (cd && !(word_read(cd) & CD_V))
+		cd = NULL;
+	/* The kernel knows whether there is anything if we do not */
+	if (!cd && pasid != NEST_RID && (block || grp->nr || grp->blocked)) {
+		ret = block ? 0 : -ENOENT;
+		goto out;
+	}
+	if (!cd && pasid == NEST_RID && !block && grp->nr && !grp->blocked) {
+		ret = -ENOENT;
+		goto out;
+	}
+
+	cd_save(&undo, grp, cd);
+	was_bound = grp->bound;
+	if (pasid == NEST_RID)
+		grp->blocked = block;
+	if (cd) {
+		word_write(&cd[0], 0);
+		grp->nr--;
+	}
+	ret = cd_group_update(c, grp, pasid, cd ? le64toh(undo.word[0]) : 0);
+	if (ret) {
+		cd_restore(&undo);
+		if (was_bound)
+			cd_group_flush(c, grp, pasid, 0);
+	}
+out:
+	if (!grp->nr && !grp->blocked)
+		cd_group_forget(c, fd);
+	return ret;
+}
+
+/* The groups that @group_fd means; returns how many */
+static int cd_targets(const struct vfio_container *c, int group_fd,
+		      int fds[VFIO_MAX_DEVS])
+{
+	int i;
+
+	if (group_fd != NEST_ALL_GROUPS) {
+		fds[0] = group_fd;
+		return 1;
+	}
+	for (i = 0; i < c->nr_groups; i++)
+		fds[i] = c->groups[i].fd;
+	return i;
+}
+
+static int smmu_bind(const struct vfio_container *c, int group_fd, u32 pasid,
+		     const struct s1_table *t)
+{
+	struct cd_undo undo[VFIO_MAX_DEVS];
+	int fds[VFIO_MAX_DEVS], i, nr, done = 0, ret = 0;
+
+	if (pasid >> t->g->pasid_bits)
+		return -ERANGE;
+	cd_groups_lock(c);
+	__atomic_store_n(&c->cds->used, true, __ATOMIC_RELAXED);
+	nr = cd_targets(c, group_fd, fds);
+	for (i = 0; i < nr && !ret; i++) {
+		ret = cd_bind_one(c, fds[i], pasid, t, &undo[done]);
+		if (!ret)
+			done++;
+		/* Of several groups one may be leaving */
+		else if (ret == -ENOENT && nr > 1)
+			ret = 0;
+	}
+	for (i = 0; ret && i < done; i++) {
+		cd_restore(&undo[i]);
+		cd_group_update(c, undo[i].grp, pasid,
+				CD_V | CMD_ASID(t->asid));
+	}
+	cd_groups_unlock(c);
+	return ret ? ret : done ? 0 : -ENOENT;
+}
+
+int cd_unbind(const struct vfio_container *c, int group_fd, u32 pasid,
+	      bool block)
+{
+	int fds[VFIO_MAX_DEVS], i, nr, done = 0, ret = 0;
+
+	cd_groups_lock(c);
+	nr = cd_targets(c, group_fd, fds);
+	for (i = 0; i < nr && !ret; i++) {
+		ret = cd_unbind_one(c, fds[i], pasid, block);
+		if (!ret)
+			done++;
+		else if (ret == -ENOENT && nr > 1)
+			ret = 0;
+	}
+	cd_groups_unlock(c);
+	return ret ? ret : done ? 0 : -ENOENT;
+}
+
+const struct s1_ops s1_smmu_ops = {
+	.name = "SMMUv3 stage 1",
+	.format = VFIO_NESTING_FORMAT_SMMUV3,
+	.feature = VFIO_NESTING_FEATURE_BIND_PASID_TABLE,
+	.data_len = sizeof(struct vfio_nesting_smmuv3_ste),
+	.inv_len = sizeof(struct vfio_nesting_smmuv3_cmd),
+	.whole = true,
+	.init = smmu_init,
+	.map = smmu_map,
+	.unmap = smmu_unmap,
+	.flags = smmu_flags,
+	.bind_data = smmu_bind_data,
+	.inv_entry = smmu_inv_entry,
+	.bind = smmu_bind,
+	.inv_range = smmu_inv_range,
+};

@@ -3,6 +3,7 @@
 
 static const struct s1_ops *const all_ops[] = {
 	&s1_vtd_ops,
+	&s1_smmu_ops,
 };
 
 const struct s1_ops *s1_ops_find(u32 format)
@@ -39,6 +40,15 @@ int s1_map(struct s1_table *t, u64 va, u64 gpa, u64 size,
 int s1_unmap(struct s1_table *t, u64 va)
 {
 	return t->ops->unmap(t, va);
+}
+
+u32 s1_inv_range(const struct s1_table *t, union s1_inv_entry *e, u32 pasid,
+		 u64 va, u64 npages)
+{
+	if (t->ops->inv_range)
+		return t->ops->inv_range(t, e, pasid, va, npages);
+	t->ops->inv_entry(t, e, va, npages);
+	return 1;
 }
 
 int s1_flags(struct s1_table *t, u64 va)

@@ -148,17 +148,20 @@ static int vtd_flags(struct s1_table *t, u64 va)
 	return flags;
 }
 
-static void vtd_bind_data(const struct s1_table *t, union s1_bind_data *data)
+static int vtd_bind_data(const struct s1_table *t, union s1_bind_data *data)
 {
 	data->vtd = (struct iommu_hwpt_vtd_s1){
 		.flags = t->bind_flags,
 		.pgtbl_addr = t->root,
 		.addr_width = ADDR_WIDTH,
 	};
+	return 0;
 }
 
-static void vtd_inv_entry(union s1_inv_entry *e, u64 va, u64 npages)
+static void vtd_inv_entry(const struct s1_table *t, union s1_inv_entry *e,
+			  u64 va, u64 npages)
 {
+	(void)t;
 	e->vtd = (struct iommu_hwpt_vtd_s1_invalidate){
 		.addr = va,
 		.npages = npages,
@@ -168,6 +171,8 @@ static void vtd_inv_entry(union s1_inv_entry *e, u64 va, u64 npages)
 const struct s1_ops s1_vtd_ops = {
 	.name = "VT-d first level",
 	.format = VFIO_NESTING_FORMAT_VTD_S1,
+	.feature = VFIO_NESTING_FEATURE_BIND_GUEST_PASID,
+	.marks = true,
 	.data_len = sizeof(struct iommu_hwpt_vtd_s1),
 	.inv_len = sizeof(struct iommu_hwpt_vtd_s1_invalidate),
 	.init = vtd_init,
