@@ -21,6 +21,7 @@ help:
 	@echo
 	@echo '  make demo          build all of it, boot, watch a device do DMA'
 	@echo '                     through page tables that a guest owns'
+	@echo '                     (ARCH=x86_64|arm64)'
 	@echo '  make test          every test in an emulated machine'
 	@echo '                     (ARCH=x86_64|arm64|all TESTS="glob...")'
 	@echo

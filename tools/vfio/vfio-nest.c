@@ -276,10 +276,24 @@ static void show_vtd(const struct iommu_hw_info_vtd *hw)
 	row("extended access flags", "%s", yes_no(ecap >> 34 & 1));
 }
 
+/* IHI 0070F, 6.3.1 and following */
+static void show_smmu(const struct vfio_nesting_smmuv3_hw_info *hw)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(hw->idr); i++)
+		row(i ? "" : "SMMUv3 registers", "idr%u 0x%08x", i, hw->idr[i]);
+	row("stage 1, stage 2", "%s, %s", yes_no(hw->idr[0] >> 1 & 1),
+	    yes_no(hw->idr[0] & 1));
+	row("two-level CD tables", "%s", yes_no(hw->idr[0] >> 19 & 1));
+	row("stalls", "%s", yes_no((hw->idr[0] >> 24 & 3) != 1));
+	row("invalidation of ranges", "%s", yes_no(hw->idr[3] >> 10 & 1));
+}
+
 static void show_device(const struct vfio_device *d)
 {
 	struct vfio_device_feature_nesting n;
-	struct iommu_hw_info_vtd hw;
+	union nest_hw_info hw;
 	int ret = nest_device_info(d, &n, &hw);
 
 	printf("Device\n");
@@ -306,15 +320,18 @@ static void show_device(const struct vfio_device *d)
 	else
 		row("page requests (PRI)", "no");
 	if (n.format == VFIO_NESTING_FORMAT_VTD_S1 &&
-	    n.hw_info_len >= sizeof(hw))
-		show_vtd(&hw);
+	    n.hw_info_len >= sizeof(hw.vtd))
+		show_vtd(&hw.vtd);
+	if (n.format == VFIO_NESTING_FORMAT_SMMUV3 &&
+	    n.hw_info_len >= sizeof(hw.smmu))
+		show_smmu(&hw.smmu);
 }
 
 static void json_info(const char *bdf, const struct requirements *reqs,
 		      const union nest_info *info, const struct vfio_device *d)
 {
 	struct vfio_device_feature_nesting n;
-	struct iommu_hw_info_vtd hw;
+	union nest_hw_info hw;
 	const struct requirement *r;
 	struct json j = {};
 	unsigned int i;
@@ -360,9 +377,16 @@ static void json_info(const char *bdf, const struct requirements *reqs,
 		json_number(&j, "device_flags", n.flags);
 		json_number(&j, "max_requests", n.max_requests);
 		if (n.format == VFIO_NESTING_FORMAT_VTD_S1 &&
-		    n.hw_info_len >= sizeof(hw)) {
-			json_hex(&j, "vtd_cap", hw.cap_reg);
-			json_hex(&j, "vtd_ecap", hw.ecap_reg);
+		    n.hw_info_len >= sizeof(hw.vtd)) {
+			json_hex(&j, "vtd_cap", hw.vtd.cap_reg);
+			json_hex(&j, "vtd_ecap", hw.vtd.ecap_reg);
+		}
+		if (n.format == VFIO_NESTING_FORMAT_SMMUV3 &&
+		    n.hw_info_len >= sizeof(hw.smmu)) {
+			json_array(&j, "smmuv3_idr");
+			for (i = 0; i < ARRAY_SIZE(hw.smmu.idr); i++)
+				json_hex(&j, NULL, hw.smmu.idr[i]);
+			json_end(&j);
 		}
 	}
 	json_end(&j);
@@ -417,7 +441,9 @@ struct demo {
 	struct imon mon;
 	bool have_mon;
 	struct guest g;
+	unsigned int pasid_bits;
 	bool ats;
+	bool faults;
 	int kmsg;
 	int step;
 };
@@ -465,6 +491,14 @@ static void hardware(struct demo *demo)
 		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PDTLB),
 		  "PASID device-TLB invalidations" },
 		{ IOMMU_MON_EV_VTD(IOMMU_MON_VTD_WAIT), "waits" },
+		/* SMMUv3 commands, IHI 0070F, chapter 4 */
+		{ IOMMU_MON_EV_SMMU(0x03), "stream-table invalidations" },
+		{ IOMMU_MON_EV_SMMU(0x05), "CD-cache invalidations" },
+		{ IOMMU_MON_EV_SMMU(0x10), "VMID invalidations" },
+		{ IOMMU_MON_EV_SMMU(0x11), "ASID invalidations" },
+		{ IOMMU_MON_EV_SMMU(0x12), "page invalidations" },
+		{ IOMMU_MON_EV_SMMU(0x40), "device-TLB invalidations" },
+		{ IOMMU_MON_EV_SMMU(0x46), "waits" },
 		{ IOMMU_MON_EV_F_RAISED, "faults" },
 		{ IOMMU_MON_EV_PR_RECEIVED, "page requests" },
 		{ IOMMU_MON_EV_PR_ANSWERED(0), "answered with success" },
@@ -500,7 +534,8 @@ static void kernel_log(struct demo *demo)
 		while ((n = read(demo->kmsg, line, sizeof(line) - 1)) > 0) {
 			line[n] = 0;
 			text = strchr(line, ';');
-			if (!text || !strstr(text, "[DMA "))
+			if (!text || (!strstr(text, "[DMA ") &&
+				      !strstr(text, ": event 0x")))
 				continue;
 			end = strchr(++text, '\n');
 			if (end)
@@ -589,6 +624,8 @@ static int demo_info(struct demo *demo, const struct s1_ops **ops,
 		return complain(EX_MISSING, 0, NULL);
 	}
 	demo->ats = n.flags & VFIO_DEVICE_NESTING_ATS;
+	demo->pasid_bits = n.pasid_bits;
+	demo->faults = f->features & VFIO_NESTING_FEATURE_DMA_FAULT;
 	*alloc = f->features & VFIO_NESTING_FEATURE_PASID_ALLOC;
 	say("   ",
 	    "Stage-1 tables in the format of %s; PASIDs of %u bits; at most %u bindings; device TLB %s.",
@@ -641,9 +678,14 @@ static int demo_process(struct demo *demo, struct process *p,
 		return complain(EX_FAILED, ret,
 				"The kernel's log may tell more: dmesg");
 	}
-	say("   ",
-	    "VFIO_IOMMU_BIND: from now on the IOMMU walks this table for requests with PASID 0x%x.",
-	    p->pasid);
+	if (ops->whole)
+		say("   ",
+		    "It goes into the guest's table of context descriptors, which VFIO_IOMMU_BIND gave to the IOMMU: from now on that walks it for requests with PASID 0x%x.",
+		    p->pasid);
+	else
+		say("   ",
+		    "VFIO_IOMMU_BIND: from now on the IOMMU walks this table for requests with PASID 0x%x.",
+		    p->pasid);
 	hardware(demo);
 	return 0;
 }
@@ -677,11 +719,13 @@ static int demo_copy(struct demo *demo, struct process *p)
 	say("   ",
 	    "Device: \"%s\", %u bytes.  The guest finds %u times 0x%02x at 0x%llx: right.",
 	    ptd_status_name(ret), r.done, DEMO_LEN, p->fill, p->dst);
-	i = s1_flags(&p->table, DEMO_DST);
-	say("   ",
-	    "In the guest's table the entry of 0x%llx is now marked%s%s by the IOMMU.",
-	    DEMO_DST, i & S1_ACCESSED ? " accessed" : " not accessed",
-	    i & S1_DIRTY ? " and dirty" : " and not dirty");
+	if (p->table.ops->marks) {
+		i = s1_flags(&p->table, DEMO_DST);
+		say("   ",
+		    "In the guest's table the entry of 0x%llx is now marked%s%s by the IOMMU.",
+		    DEMO_DST, i & S1_ACCESSED ? " accessed" : " not accessed",
+		    i & S1_DIRTY ? " and dirty" : " and not dirty");
+	}
 	hardware(demo);
 	return 0;
 }
@@ -872,6 +916,12 @@ static int demo_faults(struct demo *demo, struct process *p)
 	struct fault_ring r;
 	int ret;
 
+	if (!demo->faults) {
+		step(demo, "Faults: skipped");
+		say("   ",
+		    "This IOMMU reports them to the host only.  The kernel's log has them.");
+		return 0;
+	}
 	ret = nest_device_info(&demo->d, &n, NULL);
 	if (!ret && n.max_requests)
 		kinds |= VFIO_DMA_FAULT_PAGE_REQUEST;
@@ -942,6 +992,7 @@ static int do_demo(const char *bdf)
 	if (ret)
 		return complain(EX_FAILED, ret,
 "Enough locked memory?  ulimit -l; the kernel's log may tell more: dmesg");
+	demo.g.pasid_bits = demo.pasid_bits;
 	say("   ",
 	    "%llu MiB of this process, which plays the guest, mapped at 0x%llx in the guest by VFIO_IOMMU_MAP_DMA: that is stage 2.",
 	    GUEST_MEM >> 20, GUEST_GPA);
