@@ -37,6 +37,9 @@
 #define ATC_ALL		52ull
 #define MASK(h, l)	((~0ull >> (63 - (h))) & (~0ull << (l)))
 
+/* To pin a page takes a debug kernel a third of a millisecond */
+#define SMMU_MEM	(SZ_2M / 2)
+
 /* Device @index in a container whose IOMMU is an SMMUv3 */
 static inline void smmu_open(struct __test_metadata *_metadata, struct nest *n,
 			     int index)
@@ -65,7 +68,7 @@ static inline void smmu_open(struct __test_metadata *_metadata, struct nest *n,
 	test_ok(ptd_init(&n->ptd, &n->d));
 	test_ok(imon_open(&n->mon));
 	n->sid = vfio_sid(test_bdf[index]);
-	test_ok(guest_init(&n->g, &n->c, GUEST_GPA, TEST_MEM));
+	test_ok(guest_init(&n->g, &n->c, GUEST_GPA, SMMU_MEM));
 }
 
 static inline int command(struct nest *n, u64 w0, u64 w1)

@@ -28,7 +28,7 @@ int guest_init(struct guest *g, const struct vfio_container *c, u64 gpa,
 	       u64 size)
 {
 	void *va = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int ret;
 
 	if (va == MAP_FAILED)
