@@ -130,6 +130,24 @@ TEST_F(nesting_vcmd, errors)
 	EXPECT_LT(0, nest_pasid_alloc(&n->c, 1, MAX_PASID));
 }
 
+/* A free that the host refuses: here it is free, there it is not */
+TEST_F(nesting_vcmd, free_fails)
+{
+	struct nest *n = &self->n;
+	int pasid = nest_pasid_alloc(&n->c, 1, MAX_PASID);
+
+	ASSERT_LT(0, pasid);
+	imon_write32(&self->mon, IMON_VCMD, IMON_VCMD_FAIL);
+	test_ok(nest_pasid_free(&n->c, pasid, pasid));
+	imon_write32(&self->mon, IMON_VCMD, IMON_VCMD_OK);
+	EXPECT_EQ(0, used(_metadata, n));
+	EXPECT_EQ(0, n->info.cap.pasid_charged);
+	EXPECT_EQ(1, gave(&self->mon, pasid));
+	EXPECT_NE(pasid, nest_pasid_alloc(&n->c, 1, MAX_PASID));
+	/* That one is lost. */
+	self->out++;
+}
+
 /* The host answers when nobody waits any more: that PASID goes back. */
 TEST_F(nesting_vcmd, late)
 {
