@@ -844,11 +844,15 @@ static int race_allocs(void *arg)
 	return 0;
 }
 
-/* A set may end, and a PASID be freed, while it looks */
+/*
+ * A set may end, and a PASID be freed, while it looks.  Emulators run another
+ * processor when one says that it waits.
+ */
 static void race_find(struct race *r, struct iommu_pasid_set *set, u32 pasid)
 {
 	struct race_data *data = iommu_pasid_find(set, pasid);
 
+	cpu_relax();
 	if (!data || data == ERR_PTR(-ENOENT))
 		return;
 	r->found++;
