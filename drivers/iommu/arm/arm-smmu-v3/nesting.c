@@ -408,9 +408,34 @@ static void nested_target(struct iommu_domain *domain,
 		target->sid = md->master->streams[0].id;
 		target->ssid_bits = md->master->ssid_bits;
 		target->attached = true;
-		target->ats = md->master->ats_enabled;
+		target->ats = md->master->ats_enabled &&
+			      arm_smmu_atc_reachable(md->master);
 	}
 	spin_unlock_irqrestore(&parent->devices_lock, flags);
+}
+
+static int nested_submit(struct iommu_domain *domain,
+			 struct arm_smmu_nested_target *target, u64 *cmds,
+			 u32 nr)
+{
+	u32 i, left = 0;
+
+	guard(rcu)();
+
+	/* ATS may have gone off since they were looked at, for a reset. */
+	nested_target(domain, target);
+	for (i = 0; i < nr * CMDQ_ENT_DWORDS; i += CMDQ_ENT_DWORDS) {
+		if (!target->ats &&
+		    FIELD_GET(CMDQ_0_OP, cmds[i]) == CMDQ_OP_ATC_INV)
+			continue;
+		cmds[left++] = cmds[i];
+		cmds[left++] = cmds[i + 1];
+	}
+	nr = left / CMDQ_ENT_DWORDS;
+	if (!nr)
+		return 0;
+	return arm_smmu_cmdq_issue_cmdlist(target->smmu, &target->smmu->cmdq,
+					   cmds, nr, true);
 }
 
 static int nested_copy_cmd(u64 cmd[2], const struct iommu_user_data_array *array,
@@ -468,9 +493,7 @@ static int nested_cache_invalidate_user(struct iommu_domain *domain,
 		if (nr < max)
 			continue;
 
-		ret = arm_smmu_cmdq_issue_cmdlist(target.smmu,
-						  &target.smmu->cmdq, cmds, nr,
-						  true);
+		ret = nested_submit(domain, &target, cmds, nr);
 		nr = 0;
 		if (ret) {
 			ret = -EIO;
@@ -483,8 +506,7 @@ static int nested_cache_invalidate_user(struct iommu_domain *domain,
 	}
 
 	/* What came before a bad command is done. */
-	if (nr && arm_smmu_cmdq_issue_cmdlist(target.smmu, &target.smmu->cmdq,
-					      cmds, nr, true))
+	if (nr && nested_submit(domain, &target, cmds, nr))
 		ret = -EIO;
 	else if (ret != -EIO)
 		done = index;

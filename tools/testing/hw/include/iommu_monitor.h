@@ -86,6 +86,8 @@
 #define IOMMU_MON_EV_F_LOST	0x213
 #define IOMMU_MON_EV_IQE	0x220	/* invalidation queue errors */
 #define IOMMU_MON_EV_ITE	0x221	/* invalidation time-outs */
+/* SMMUv3: invalidations sent to a function whose ATS is off, which answers */
+#define IOMMU_MON_EV_ATS_OFF	0x222
 
 /* received = queued + dropped + refused */
 #define IOMMU_MON_EV_PR_RECEIVED 0x230

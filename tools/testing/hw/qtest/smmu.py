@@ -15,7 +15,7 @@ from bare import (Bare, Failed, same, run, test, K4, M2, G1, ANY, OK,
 SMMU = 0x09050000
 RAM = 0x40000000
 SID = Bare.PTD_DEVFN
-EV_NOT_WB = 0x204
+EV_NOT_WB, EV_ATS_OFF = 0x204, 0x222
 EV_CMD = 0x100
 
 # Registers, IHI 0070 chapter 6
@@ -1317,6 +1317,7 @@ def ats_timeout(m):
     Stage1(m, w1=ATS)
     m.enable()
     m.do((ATC_INV | SID << 32, 52))         # ATS is off, and yet
+    same("ATS is off", m.count(EV_ATS_OFF), 1)
     m.ats()
     m.do((ATC_INV | SID << 32, 52))
     m.writel(m.IMON + 0x54, SID | 1 << 31)

@@ -5,6 +5,8 @@
  * The device's data and the commands that the SMMU executed tell what works;
  * chapters are those of the Arm SMMU architecture, IHI 0070F.
  */
+#include <pthread.h>
+
 #include "smmu_test.h"
 
 #define NR_SPACES	3
@@ -67,6 +69,14 @@ static void bind_it(struct __test_metadata *_metadata,
 {
 	test_ok(nest_bind_table(&self->n.c, NEST_ALL_GROUPS, &self->ste));
 }
+
+/* Another thread, until it is told to stop */
+struct loop {
+	struct nest *n;
+	volatile bool stop;
+	volatile u64 rounds;
+	int ret;
+};
 
 static void all_copy(struct __test_metadata *_metadata,
 		     FIXTURE_DATA(table) *self)
@@ -458,6 +468,60 @@ TEST_F(table, ats)
 	test_ok(vfio_unmap(&n->c, n->g.gpa, n->g.size, NULL));
 	for (i = 0; i < NR_SPACES; i++)
 		dma_refused(_metadata, &n->ptd, self->ssid[i]);
+}
+
+static void *invalidate_all_the_time(void *arg)
+{
+	static const struct vfio_nesting_smmuv3_cmd cmds[] = {
+		{ { TLBI_NH_ALL } }, { { ATC_INV, ATC_ALL } },
+		{ { CFGI_CD_ALL } }, { { ATC_INV | SSV | SSID(1), ATC_ALL } },
+	};
+	struct loop *loop = arg;
+
+	while (!loop->stop && !loop->ret) {
+		loop->ret = nest_commands(&loop->n->c, cmds, ARRAY_SIZE(cmds),
+					  NULL);
+		loop->rounds++;
+	}
+	return NULL;
+}
+
+/* A device in reset has no TLB, and is not asked to drop what is in it */
+TEST_F_TIMEOUT(table, reset, 60)
+{
+	struct nest *n = &self->n;
+	struct loop loop = { .n = n };
+	pthread_t thread;
+	u64 rounds = 0, off;
+	int i;
+
+	self->ste.ste[1] |= htole64(1 << 28);
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+	off = imon_count(&n->mon, IOMMU_MON_EV_ATS_OFF, n->sid, IMON_SEL_ANY);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, invalidate_all_the_time,
+				    &loop));
+	for (i = 0; i < 5; i++) {
+		test_ok(vfio_device_reset(&n->d));
+		/* It goes on meanwhile */
+		EXPECT_LT(rounds, loop.rounds);
+		rounds = loop.rounds;
+	}
+	loop.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	test_ok(loop.ret);
+	EXPECT_EQ(off, imon_count(&n->mon, IOMMU_MON_EV_ATS_OFF, n->sid,
+				  IMON_SEL_ANY));
+
+	/* And has one again */
+	test_ok(ptd_init(&n->ptd, &n->d));
+	all_copy(_metadata, self);
+	EXPECT_NE(0, ptd_read64(&n->ptd, PTD_CNT_ATS_REQ));
+	test_ok(s1_unmap(&self->s[1].t, TEST_SRC));
+	test_ok(command(n, TLBI_NH_ALL, 0));
+	dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
+	test_ok(command(n, ATC_INV, ATC_ALL));
+	dma_refused(_metadata, &n->ptd, self->ssid[1]);
 }
 
 /* One PASID cannot be bound here */

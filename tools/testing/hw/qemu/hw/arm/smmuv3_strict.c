@@ -1446,12 +1446,18 @@ static void atc_inv(SMMUStrict *v, const uint64_t *c)
      * Linux invalidates before it switches ATS on, so a function whose ATS is
      * off has to answer.
      */
-    if (pci_trans_invalidate(v->bus, c[0] >> 32, ssv ?
-                             extract64(c[0], 12, 20) : PCI_TRANS_NO_PASID,
-                             ssv && extract64(c[0], 9, 1), addr, size) ==
-        PCI_TRANS_INV_TIMEOUT) {
+    switch (pci_trans_invalidate(v->bus, c[0] >> 32, ssv ?
+                                 extract64(c[0], 12, 20) : PCI_TRANS_NO_PASID,
+                                 ssv && extract64(c[0], 9, 1), addr, size)) {
+    case PCI_TRANS_INV_TIMEOUT:
         v->atc_failed = true;
         iommu_mon_count(IOMMU_MON_EV_ITE, c[0] >> 32, IOMMU_MON_ANY);
+        break;
+    case PCI_TRANS_INV_ATS_OFF:
+        iommu_mon_count(IOMMU_MON_EV_ATS_OFF, c[0] >> 32, IOMMU_MON_ANY);
+        break;
+    default:
+        break;
     }
 }
 
