@@ -91,6 +91,7 @@ struct nest {
 	struct vfio_container c;
 	struct vfio_device d;
 	void *mem;		/* for the guest, if set before the set-up */
+	u64 mem_size;		/* likewise; else TEST_MEM */
 	struct guest g;
 	struct ptd ptd;
 	struct imon mon;
@@ -144,11 +145,13 @@ static inline void nest_setup(struct __test_metadata *_metadata,
 		SKIP(return, "no tables for format %u here",
 		     n->info.cap.formats[0].format);
 	test_ok(nest_device_info(&n->d, &n->feat, &n->hw));
+	if (!n->mem_size)
+		n->mem_size = TEST_MEM;
 	if (n->mem)
 		test_ok(guest_init_at(&n->g, &n->c, n->mem, GUEST_GPA,
-				      TEST_MEM));
+				      n->mem_size));
 	else
-		test_ok(guest_init(&n->g, &n->c, GUEST_GPA, TEST_MEM));
+		test_ok(guest_init(&n->g, &n->c, GUEST_GPA, n->mem_size));
 	n->g.pasid_bits = n->feat.pasid_bits;
 	n->sid = vfio_sid(bdf);
 	n->have_mon = !imon_open(&n->mon);

@@ -40,35 +40,15 @@
 /* To pin a page takes a debug kernel a third of a millisecond */
 #define SMMU_MEM	(SZ_2M / 2)
 
-/* Device @index in a container whose IOMMU is an SMMUv3 */
+/* As nest_setup_mon(), and the IOMMU is an SMMUv3 */
 static inline void smmu_open(struct __test_metadata *_metadata, struct nest *n,
 			     int index)
 {
-	int ret;
-
-	if (index >= test_nr)
-		SKIP(return, "needs %d device(s) bound to vfio-pci, have %d",
-		     index + 1, test_nr);
-	ret = vfio_container_open(&n->c);
-	if (ret == -ENOENT || ret == -ENODEV)
-		SKIP(return, "no VFIO in this kernel");
-	test_ok(ret);
-	if (vfio_check_extension(&n->c, VFIO_TYPE1_NESTING_API) != 1)
-		SKIP(return, "no VFIO_TYPE1_NESTING_API in this kernel");
-	ret = vfio_device_open(&n->d, &n->c, VFIO_TYPE1_NESTING_IOMMU,
-			       test_bdf[index]);
-	if (ret == -EOPNOTSUPP)
-		SKIP(return, "the IOMMU cannot nest");
-	test_ok(ret);
-	test_ok(nest_info(&n->c, &n->info));
-	if (n->info.cap.formats[0].format != VFIO_NESTING_FORMAT_SMMUV3)
+	n->mem_size = SMMU_MEM;
+	nest_setup_mon(_metadata, n, index);
+	if (!_metadata->exit_code &&
+	    n->ops->format != VFIO_NESTING_FORMAT_SMMUV3)
 		SKIP(return, "this is no SMMUv3");
-	n->ops = &s1_smmu_ops;
-	test_ok(nest_device_info(&n->d, &n->feat, NULL));
-	test_ok(ptd_init(&n->ptd, &n->d));
-	test_ok(imon_open(&n->mon));
-	n->sid = vfio_sid(test_bdf[index]);
-	test_ok(guest_init(&n->g, &n->c, GUEST_GPA, SMMU_MEM));
 }
 
 static inline int command(struct nest *n, u64 w0, u64 w1)
