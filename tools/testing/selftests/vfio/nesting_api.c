@@ -329,7 +329,7 @@ TEST_F(nesting_api, pasid_beyond_device)
 	struct nest *n = &self->n;
 
 	if (n->ops->whole)
-		SKIP(return, "all PASIDs are bound as one table");
+		SKIP(return, NOT_ONE_BY_ONE);
 	test_err(ERANGE, nest_bind(&n->c, NEST_ALL_GROUPS,
 				   1u << n->feat.pasid_bits, &self->t));
 	test_err(ERANGE, nest_unbind(&n->c, NEST_ALL_GROUPS,

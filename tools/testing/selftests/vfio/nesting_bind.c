@@ -79,8 +79,7 @@ TEST_F(bind_pasid, translates)
 	struct ptd_record r;
 
 	dma_copies(_metadata, n, &n->ptd, self->pasid, &self->s);
-	nest_read_info(_metadata, n);
-	EXPECT_EQ(1, n->info.cap.nr_bindings);
+	bindings_are(_metadata, n, 1, 1);
 
 	/* Only this PASID, and only what the table has */
 	dma_refused(_metadata, &n->ptd, self->pasid ^ 1 ?: 2);
@@ -107,8 +106,7 @@ TEST_F(bind_pasid, unbind)
 	dma_refused(_metadata, &n->ptd, self->pasid);
 	dma_stage2(_metadata, n, &n->ptd, &self->s, true);
 	test_err(ENOENT, nest_unbind(&n->c, NEST_ALL_GROUPS, self->pasid));
-	nest_read_info(_metadata, n);
-	EXPECT_EQ(0, n->info.cap.nr_bindings);
+	bindings_are(_metadata, n, 0, 0);
 
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, self->pasid, &self->s.t));
 	dma_copies(_metadata, n, &n->ptd, self->pasid, &self->s);
@@ -152,8 +150,7 @@ TEST_F(bind_pasid, replace)
 		dma_copies(_metadata, n, &n->ptd, self->pasid, &b);
 		EXPECT_TRUE(mem_is(&n->g, self->s.dst, 0, TEST_LEN));
 	}
-	nest_read_info(_metadata, n);
-	EXPECT_EQ(1, n->info.cap.nr_bindings);
+	bindings_are(_metadata, n, 1, 1);
 }
 
 /* The table is that of another PASID, while the device uses both */
@@ -178,6 +175,8 @@ TEST_F(bind_pasid, accessed_dirty)
 {
 	struct nest *n = &self->n;
 
+	if (!n->ops->marks)
+		SKIP(return, "this IOMMU sets no flags in tables");
 	EXPECT_EQ(S1_READ | S1_USER, s1_flags(&self->s.t, TEST_SRC));
 	EXPECT_EQ(S1_RW, s1_flags(&self->s.t, TEST_DST));
 
@@ -213,7 +212,9 @@ TEST_F(bind_pasid, permissions)
 	ASSERT_EQ(PTD_ST_READ_FAULT,
 		  ptd_crc(&n->ptd, pasid, TEST_DST + TEST_LEN, 64, 0, &r));
 	EXPECT_EQ(TEST_DST + TEST_LEN, r.fault_addr);
-	EXPECT_EQ(0, s1_flags(&self->s.t, TEST_DST + TEST_LEN) & S1_ACCESSED);
+	if (n->ops->marks)
+		EXPECT_EQ(0, s1_flags(&self->s.t, TEST_DST + TEST_LEN) &
+				     S1_ACCESSED);
 
 	dma_copies(_metadata, n, &n->ptd, self->pasid, &self->s);
 }
@@ -222,14 +223,15 @@ TEST_F(bind_pasid, permissions)
 TEST_F(bind_pasid, page_sizes)
 {
 	struct nest *n = &self->n;
-	u64 big = guest_alloc(&n->g, SZ_2M, SZ_2M);
+	u64 big = GUEST_GPA + SZ_1G;
+	struct guest more;
 	u32 pasid = dma_pasid(self->pasid);
 	u64 va = TEST_DST + SZ_2M;
 	u8 *p;
 	u64 i;
 
-	ASSERT_NE(0, big);
-	p = guest_va(&n->g, big);
+	test_ok(guest_init(&more, &n->c, big, SZ_2M));
+	p = guest_va(&more, big);
 	test_ok(s1_map(&self->s.t, va, big, SZ_2M, SZ_2M, S1_RW));
 	for (i = 0; i < SZ_2M; i += SZ_4K)
 		p[i] = i / SZ_4K;
@@ -247,9 +249,11 @@ TEST_F(bind_pasid, page_sizes)
 	ASSERT_EQ(PTD_ST_OK, ptd_fill(&n->ptd, pasid, va - 64, 128,
 				      0x5555555555555555ull, NULL));
 	EXPECT_TRUE(mem_is(&n->g, self->s.dst + SZ_4K - 64, 0x55, 64));
-	EXPECT_TRUE(mem_is(&n->g, big, 0x55, 64));
+	EXPECT_TRUE(mem_is(&more, big, 0x55, 64));
 	EXPECT_EQ(0, p[64]);
-	EXPECT_EQ(S1_RW | S1_ACCESSED | S1_DIRTY, s1_flags(&self->s.t, va));
+	if (n->ops->marks)
+		EXPECT_EQ(S1_RW | S1_ACCESSED | S1_DIRTY,
+			  s1_flags(&self->s.t, va));
 }
 
 TEST_F(bind_pasid, page_1g)
@@ -335,8 +339,10 @@ TEST_F(bind_pasid, failed_bind_changes_nothing)
 	};
 	struct space b;
 
+	if (n->ops->whole)
+		SKIP(return, NOT_ONE_BY_ONE);
 	space_init(_metadata, n, &b, 0xb2);
-	n->ops->bind_data(&b.t, &data);
+	test_ok(n->ops->bind_data(&b.t, &data));
 
 	bind.data_uptr = 8;
 	test_err(EFAULT, vfio_ioctl(n->c.fd, VFIO_IOMMU_BIND, &bind));
@@ -409,6 +415,8 @@ TEST_F(bind_pasid, record_and_interrupt)
 	struct pollfd irq = { .events = POLLIN };
 	u64 count = 0;
 
+	if (n->ops->whole && self->pasid == NEST_RID)
+		SKIP(return, "interrupts go through this table: nesting_msi");
 	irq.fd = vfio_device_irq_eventfd(&n->d, VFIO_PCI_MSIX_IRQ_INDEX, 0);
 	ASSERT_LE(0, irq.fd);
 	ASSERT_EQ(PTD_ST_OK, ptd_run(&n->ptd, 0, &d, NULL));
@@ -461,6 +469,8 @@ TEST_F_TIMEOUT(nesting_bind, bounded, 120)
 	u32 max = n->info.cap.max_bindings, pasid;
 	int round;
 
+	if (n->ops->whole)
+		SKIP(return, NOT_ONE_BY_ONE);
 	ASSERT_NE(0, max);
 	for (round = 0; round < 2; round++) {
 		for (pasid = 1; pasid <= max; pasid++)
@@ -543,15 +553,13 @@ TEST_F(bind_groups, one_or_all)
 	test_ok(nest_bind(&n->c, self->d2.group_fd, pasid, &self->b.t));
 	dma_copies(_metadata, n, &n->ptd, pasid, &self->a);
 	dma_copies(_metadata, n, &self->ptd2, pasid, &self->b);
-	nest_read_info(_metadata, n);
-	EXPECT_EQ(2, n->info.cap.nr_bindings);
+	bindings_are(_metadata, n, 2, 2);
 
 	/* All groups */
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &self->b.t));
 	dma_copies(_metadata, n, &n->ptd, pasid, &self->b);
 	dma_copies(_metadata, n, &self->ptd2, pasid, &self->b);
-	nest_read_info(_metadata, n);
-	EXPECT_EQ(2, n->info.cap.nr_bindings);
+	bindings_are(_metadata, n, 2, 2);
 
 	test_ok(nest_unbind(&n->c, n->d.group_fd, pasid));
 	dma_refused(_metadata, &n->ptd, pasid);
@@ -579,8 +587,7 @@ TEST_F(bind_groups, block)
 	test_ok(nest_block(&n->c, NEST_ALL_GROUPS, pasid));
 	dma_refused(_metadata, &n->ptd, pasid);
 	dma_stage2(_metadata, n, &n->ptd, &self->a, pasid != NEST_RID);
-	nest_read_info(_metadata, n);
-	EXPECT_EQ(0, n->info.cap.nr_bindings);
+	bindings_are(_metadata, n, 0, 0);
 }
 
 /* A bind that the second group has no room for does not stay in the first */
@@ -589,6 +596,8 @@ TEST_F_TIMEOUT(bind_groups, all_or_nothing, 120)
 	struct nest *n = &self->n;
 	u32 max = n->info.cap.max_bindings, pasid = variant->pasid, i;
 
+	if (n->ops->whole)
+		SKIP(return, NOT_ONE_BY_ONE);
 	for (i = 0; i < max - 1; i++)
 		test_ok(nest_bind(&n->c, self->d2.group_fd, 100 + i,
 				  &self->b.t));

@@ -370,6 +370,7 @@ TEST_F_TIMEOUT(nesting_failnth, attach, 240)
 	int nth, ret, fd, failures = 0;
 	struct nest *n = &self->n;
 	struct vfio_container c;
+	u64 used = n->g.used;
 	bool failed;
 
 	vfio_device_close(&n->d);
@@ -377,6 +378,8 @@ TEST_F_TIMEOUT(nesting_failnth, attach, 240)
 	fd = vfio_group_open(test_bdf[0], NULL);
 	ASSERT_LE(0, fd);
 	for_each_failure(nth, failed) {
+		/* A table of PASIDs is in the guest's memory */
+		n->g.used = used;
 		test_ok(vfio_container_open(&c));
 		test_ok(vfio_group_set_container(fd, &c));
 		fail_arm(nth);

@@ -37,14 +37,10 @@
 #define ATC_ALL		52ull
 #define MASK(h, l)	((~0ull >> (63 - (h))) & (~0ull << (l)))
 
-/* To pin a page takes a debug kernel a third of a millisecond */
-#define SMMU_MEM	(SZ_2M / 2)
-
 /* As nest_setup_mon(), and the IOMMU is an SMMUv3 */
 static inline void smmu_open(struct __test_metadata *_metadata, struct nest *n,
 			     int index)
 {
-	n->mem_size = SMMU_MEM;
 	nest_setup_mon(_metadata, n, index);
 	if (!_metadata->exit_code &&
 	    n->ops->format != VFIO_NESTING_FORMAT_SMMUV3)

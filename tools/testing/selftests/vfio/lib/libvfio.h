@@ -216,6 +216,11 @@ struct s1_table {
 	struct guest *g;
 	u64 root;			/* in the guest */
 	u64 bind_flags;
+	/*
+	 * An access that faults may wait for its page.  Where that is said of
+	 * a table, it must be true of the device.
+	 */
+	bool demand;
 	u16 asid;
 };
 

@@ -31,6 +31,7 @@
 #define CD_V		BIT_ULL(31)
 #define CD_IPS_44	(4ull << 32)
 #define CD_AA64		BIT_ULL(41)
+#define CD_S		BIT_ULL(44)
 #define CD_R		BIT_ULL(45)
 #define CD_A		BIT_ULL(46)
 #define CD_ASET		BIT_ULL(47)
@@ -49,7 +50,6 @@
 #define CMD_SSV		BIT_ULL(11)
 #define CMD_SSID(n)	((u64)(n) << 12)
 #define CMD_ASID(n)	((u64)(n) << 48)
-#define CFGI_LEAF	1
 #define ATC_SIZE_ALL	52
 
 static u64 word_read(const u64 *p)
@@ -220,7 +220,7 @@ int cd_set(struct cd_table *ct, u32 ssid, const struct s1_table *t, u16 asid)
 	word_write(&cd[3], MAIR_WB);
 	word_write(&cd[0], CD_T0SZ_48 | CD_WALK_WB | CD_EPD1 | CD_V |
 		   CD_IPS_44 | CD_AA64 | CD_R | CD_A | CD_ASET |
-		   (u64)asid << 48);
+		   (t->demand ? CD_S : 0) | (u64)asid << 48);
 	return 0;
 }
 
@@ -423,7 +423,8 @@ static int cd_group_flush(const struct vfio_container *c, struct cd_group *grp,
 	union s1_inv_entry e[3];
 	u32 n = 0;
 
-	command(&e[n++], CMD_CFGI_CD | CMD_SSID(pasid), CFGI_LEAF);
+	/* Of both levels: its leaf may be new */
+	command(&e[n++], CMD_CFGI_CD | CMD_SSID(pasid), 0);
 	if (was & CD_V) {
 		command(&e[n++], CMD_TLBI_ASID | CMD_ASID(CD_ASID(was)), 0);
 		command(&e[n++], atc_inv(pasid), ATC_SIZE_ALL);
