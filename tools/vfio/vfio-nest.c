@@ -444,6 +444,7 @@ struct demo {
 	unsigned int pasid_bits;
 	bool ats;
 	bool faults;
+	bool requests;
 	int kmsg;
 	int step;
 };
@@ -452,6 +453,7 @@ struct process {
 	const char *name;
 	u32 pasid;
 	bool allocated;
+	bool demand;		/* pages may come when they are asked for */
 	struct s1_table table;
 	u64 src, dst;		/* guest physical */
 	u8 fill;
@@ -551,19 +553,47 @@ static void kernel_log(struct demo *demo)
 		    "(no line in the kernel's log: it prints a few faults each five seconds only)");
 }
 
+/* A device for the demo: rather one that can wait for a page */
+static const char *demo_find(void)
+{
+	static char bdfs[VFIO_MAX_DEVS][VFIO_BDF_LEN], first[VFIO_BDF_LEN];
+	struct vfio_device_feature_nesting n;
+	struct vfio_container c;
+	struct vfio_device d;
+	int i, nr, fd;
+
+	nr = vfio_find_bound(bdfs, VFIO_MAX_DEVS);
+	for (i = 0; i < nr; i++) {
+		if (vfio_sysfs_id(bdfs[i], "vendor") != PTD_VENDOR_ID ||
+		    vfio_sysfs_id(bdfs[i], "device") != PTD_DEVICE_ID ||
+		    vfio_container_open(&c))
+			continue;
+		n.max_requests = 0;
+		fd = vfio_container_attach(&c, VFIO_TYPE1_NESTING_IOMMU,
+					   bdfs[i]);
+		if (fd >= 0 && !vfio_device_get(&d, fd, bdfs[i])) {
+			if (nest_device_info(&d, &n, NULL))
+				n.max_requests = 0;
+			vfio_device_close(&d);
+		}
+		vfio_container_close(&c);
+		if (n.max_requests)
+			return bdfs[i];
+	}
+	return vfio_find_id(PTD_VENDOR_ID, PTD_DEVICE_ID, first) ? NULL : first;
+}
+
 static int demo_open(struct demo *demo)
 {
-	static char found[VFIO_BDF_LEN];
 	struct requirements reqs;
 	int ret;
 
 	if (!demo->bdf) {
-		ret = vfio_find_id(PTD_VENDOR_ID, PTD_DEVICE_ID, found);
-		if (ret)
+		demo->bdf = demo_find();
+		if (!demo->bdf)
 			return complain(EX_MISSING, 0,
 "The demo drives the emulated device pasid-testdev: `make demo` boots a\n"
 "machine that has it.  On other devices: vfio-nest info BDF.");
-		demo->bdf = found;
 	}
 	if (vfio_sysfs_id(demo->bdf, "vendor") >= 0 &&
 	    (vfio_sysfs_id(demo->bdf, "vendor") != PTD_VENDOR_ID ||
@@ -625,6 +655,7 @@ static int demo_info(struct demo *demo, const struct s1_ops **ops,
 	}
 	demo->ats = n.flags & VFIO_DEVICE_NESTING_ATS;
 	demo->pasid_bits = n.pasid_bits;
+	demo->requests = n.max_requests;
 	demo->faults = f->features & VFIO_NESTING_FEATURE_DMA_FAULT;
 	*alloc = f->features & VFIO_NESTING_FEATURE_PASID_ALLOC;
 	say("   ",
@@ -654,6 +685,7 @@ static int demo_process(struct demo *demo, struct process *p,
 	p->src = guest_alloc(g, DEMO_LEN, SZ_4K);
 	p->dst = guest_alloc(g, DEMO_LEN, SZ_4K);
 	ret = s1_init(&p->table, ops, g);
+	p->table.demand = p->demand && demo->requests;
 	if (!ret)
 		ret = s1_map(&p->table, DEMO_SRC, p->src, DEMO_LEN, SZ_4K,
 			     S1_READ | S1_USER);
@@ -822,6 +854,8 @@ static int demo_demand(struct demo *demo, struct fault_ring *r,
 	u64 gone = DEMO_DST + SZ_4K;
 	struct ptd_desc d = {
 		.op = PTD_OP_MEMMOVE,
+		/* An SMMU lets such an access wait; else the device asks */
+		.flags = p->table.ops->whole ? PTD_F_NO_ATS : 0,
 		.pasid = ptd_pasid(p->pasid),
 		.src = DEMO_SRC,
 		.dst = DEMO_DST,
@@ -909,10 +943,9 @@ static int demo_lost_case(struct demo *demo, struct fault_ring *r,
 	return 0;
 }
 
-static int demo_faults(struct demo *demo, struct process *p)
+static int demo_faults(struct demo *demo, struct process *a, struct process *b)
 {
 	u32 kinds = VFIO_DMA_FAULT_UNRECOVERABLE;
-	struct vfio_device_feature_nesting n;
 	struct fault_ring r;
 	int ret;
 
@@ -922,8 +955,7 @@ static int demo_faults(struct demo *demo, struct process *p)
 		    "This IOMMU reports them to the host only.  The kernel's log has them.");
 		return 0;
 	}
-	ret = nest_device_info(&demo->d, &n, NULL);
-	if (!ret && n.max_requests)
+	if (demo->requests)
 		kinds |= VFIO_DMA_FAULT_PAGE_REQUEST;
 	step(demo, "A ring for the faults");
 	ret = fault_open(&r, &demo->d, kinds, 64);
@@ -933,10 +965,10 @@ static int demo_faults(struct demo *demo, struct process *p)
 	    "VFIO_DEVICE_FEATURE_DMA_FAULT: %u entries, mapped; an eventfd wakes us%s.",
 	    r.depth, kinds & VFIO_DMA_FAULT_PAGE_REQUEST ?
 	    "; page requests are on" : "");
-	if (kinds & VFIO_DMA_FAULT_PAGE_REQUEST)
-		ret = demo_demand(demo, &r, p);
+	if (demo->requests)
+		ret = demo_demand(demo, &r, b);
 	if (!ret)
-		ret = demo_lost_case(demo, &r, p);
+		ret = demo_lost_case(demo, &r, a);
 	fault_close(&r);
 	return ret;
 }
@@ -973,7 +1005,7 @@ static int do_demo(const char *bdf)
 {
 	struct process p[] = {
 		{ .name = "A", .pasid = 1, .fill = 0xaa },
-		{ .name = "B", .pasid = 2, .fill = 0xbb },
+		{ .name = "B", .pasid = 2, .fill = 0xbb, .demand = true },
 	};
 	struct demo demo = { .bdf = bdf };
 	const struct s1_ops *ops = NULL;
@@ -1011,7 +1043,7 @@ static int do_demo(const char *bdf)
 	say("   ", "Same addresses, another PASID: other memory.");
 	ret = demo_unmap(&demo, &p[0]);
 	if (!ret)
-		ret = demo_faults(&demo, &p[1]);
+		ret = demo_faults(&demo, &p[0], &p[1]);
 	if (!ret)
 		ret = demo_end(&demo, p, ARRAY_SIZE(p));
 	if (ret)
