@@ -48,7 +48,8 @@ use_arch()
 	esac
 	[ "$(uname -m)" = "$arch_qemu" ] || cross=$arch_qemu-linux-gnu-
 }
-use_arch "${ARCH:-x86_64}"
+# of this machine, if nobody says
+use_arch "${ARCH:-$(uname -m | sed s/aarch64/arm64/)}"
 
 # need_space DIR MEGABYTES
 need_space()

@@ -55,14 +55,15 @@ machine_x86_64()
 
 machine_arm64()
 {
-	local p have more=${SMMU_PROPS:-}
+	local p have more=${SMMU_PROPS:-} cpu=cortex-a57
 
 	# With a device tree, 6.12 asks for ACS when the bus has been scanned
 	# already, and without ACS a root port lets no PASID through
 	cmdline="console=ttyAMA0 pci=config_acs=11101@pci:1b36:000c"
+	# emulated, as wide as the SMMU, which SVA asks for, and quick
+	[ "${ACCEL:-tcg}" = tcg ] || cpu=host
 	machine=(-machine "virt,gic-version=3,iommu=smmuv3,highmem=on"
-		 # as wide as the SMMU, which SVA asks for; quick to emulate
-		 -cpu cortex-a57)
+		 -cpu "$cpu")
 	case ${iommu:=smmu} in
 	smmu)	;;
 	*)	die "--iommu $iommu: smmu" ;;

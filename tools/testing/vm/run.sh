@@ -17,7 +17,8 @@ usage()
 	Boots the test guest, runs COMMAND in it, powers off.  One word is
 	shell text, several are a command and its arguments.
 
-	  --arch ARCH        x86_64 (default; or ARCH of the environment), arm64
+	  --arch ARCH        x86_64 or arm64; default ARCH of the environment, or
+	                     this machine's
 	  --kernel KIND      plain (default), debug, kcsan, modules: with the series
 	                     stock: debug, without the series
 	                     or the path of a bzImage (arm64: Image)
