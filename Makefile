@@ -6,7 +6,9 @@
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 
-ARCH ?= x86_64
+# make test: both; all else for this machine's kind, if nobody says
+TEST_ARCH := $(or $(ARCH),all)
+ARCH ?= $(patsubst aarch64,arm64,$(shell uname -m))
 TESTS ?= *
 S := scripts
 
@@ -22,15 +24,16 @@ help:
 	@echo '  make demo          build all of it, boot, watch a device do DMA'
 	@echo '                     through page tables that a guest owns'
 	@echo '                     (ARCH=x86_64|arm64)'
-	@echo '  make test          every test in an emulated machine'
-	@echo '                     (ARCH=x86_64|arm64|all TESTS="glob...")'
+	@echo '  make test          every test in emulated machines, of both kinds'
+	@echo '                     (ARCH=x86_64|arm64 TESTS="glob...")'
 	@echo
 	@echo '  make test-long     the suites that take longer as well'
 	@echo '  make check         style, sparse, documents, uAPI header, patches'
 	@echo '  make proof         the emulated hardware, judged by a newer kernel'
+	@echo '                     (ARCH=x86_64|arm64)'
 	@echo '  make bench         what it costs, beside iommufd and without the series'
 	@echo '  make shell         a shell in the test guest'
-	@echo '                     (KERNEL=plain|debug|stock)'
+	@echo '                     (KERNEL=plain|debug|stock ARCH=x86_64|arm64)'
 	@echo
 	@echo '  make deb           installable packages in build/deb, from your'
 	@echo '                     configuration (CONFIG=FILE) or from Debian'"'"'s'
@@ -56,7 +59,7 @@ help:
 	@echo 'One command in the guest:  tools/testing/vm/run.sh -- COMMAND'
 
 packages:
-	@$(S)/host-packages build $(filter arm64 all,$(ARCH))
+	@$(S)/host-packages build $(ARCH)
 
 fetch: packages
 	@$(S)/fetch linux >/dev/null && $(S)/fetch qemu >/dev/null
@@ -91,11 +94,13 @@ demo: packages
 shell: packages
 	@$(S)/shell $(KERNEL)
 
-test: packages
-	@ARCH= $(S)/test --arch '$(ARCH)' '$(TESTS)'
+test:
+	@$(S)/host-packages build $(TEST_ARCH)
+	@ARCH= $(S)/test --arch '$(TEST_ARCH)' '$(TESTS)'
 
-test-long: packages
-	@ARCH= $(S)/test --long --arch '$(ARCH)' '$(TESTS)'
+test-long:
+	@$(S)/host-packages build $(TEST_ARCH)
+	@ARCH= $(S)/test --long --arch '$(TEST_ARCH)' '$(TESTS)'
 
 proof: packages
 	@$(S)/proof
