@@ -418,16 +418,20 @@ static int nested_submit(struct iommu_domain *domain,
 			 struct arm_smmu_nested_target *target, u64 *cmds,
 			 u32 nr)
 {
+	bool looked = false;
 	u32 i, left = 0;
 
 	guard(rcu)();
 
-	/* ATS may have gone off since they were looked at, for a reset. */
-	nested_target(domain, target);
 	for (i = 0; i < nr * CMDQ_ENT_DWORDS; i += CMDQ_ENT_DWORDS) {
-		if (!target->ats &&
-		    FIELD_GET(CMDQ_0_OP, cmds[i]) == CMDQ_OP_ATC_INV)
-			continue;
+		if (FIELD_GET(CMDQ_0_OP, cmds[i]) == CMDQ_OP_ATC_INV) {
+			/* ATS may have gone off meanwhile, for a reset. */
+			if (!looked)
+				nested_target(domain, target);
+			looked = true;
+			if (!target->ats)
+				continue;
+		}
 		cmds[left++] = cmds[i];
 		cmds[left++] = cmds[i + 1];
 	}
