@@ -673,7 +673,7 @@ static void flood(struct __test_metadata *_metadata, struct nest *n, u64 pace,
  */
 TEST_F_TIMEOUT(event, flood, 120)
 {
-	const u64 many = 20000, few = 1000;
+	const u64 many = 5000, few = 500;
 	struct nest *n = &self->all.n;
 	struct fault_ring *r = &self->all.r;
 	u64 raised = imon_total(&n->mon, IOMMU_MON_EV_F_RAISED);
