@@ -43,6 +43,7 @@
  * which MAP_DMA holds while it pins memory, is not taken by any ioctl here.
  */
 
+#include <linux/atomic.h>
 #include <linux/file.h>
 #include <linux/iommu.h>
 #include <linux/iommu-nesting.h>
@@ -134,11 +135,13 @@ struct vfio_nesting_group {
  * @domain: the nested domain, ours
  * @pasid: a reference of the PASID if it is one of vfio_nesting.pasids, until
  *	   the hardware has let go; else NULL
+ * @invalidated: entries that were invalidated, for fdinfo
  */
 struct vfio_nesting_binding {
 	struct iommu_attach_handle	handle;
 	struct iommu_domain		*domain;
 	struct iommu_pasid		*pasid;
+	atomic64_t			invalidated;
 };
 
 /*
@@ -748,6 +751,7 @@ static int vfio_nesting_invalidate_one(struct vfio_nesting_group *group,
 	ret = iommu_nested_invalidate(binding->domain, &array);
 	if (ret)
 		inv->entry_num = min(inv->entry_num, array.entry_num);
+	atomic64_add(array.entry_num, &binding->invalidated);
 	trace_vfio_nesting_invalidate(group->dev, pasid, array.entry_num, ret);
 	return ret;
 }
@@ -1000,9 +1004,10 @@ void vfio_nesting_show(struct vfio_nesting *nest, struct seq_file *m)
 			seq_printf(m, "nesting-blocked:\t%s\n",
 				   dev_name(group->dev));
 		xa_for_each(&group->bindings, pasid, binding)
-			seq_printf(m, "nesting-bind:\t%s pasid 0x%lx format %u\n",
+			seq_printf(m, "nesting-bind:\t%s pasid 0x%lx format %u invalidated %llu\n",
 				   dev_name(group->dev), pasid,
-				   group->info.format);
+				   group->info.format,
+				   atomic64_read(&binding->invalidated));
 	}
 }
 EXPORT_SYMBOL_GPL(vfio_nesting_show);

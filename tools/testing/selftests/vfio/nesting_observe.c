@@ -73,10 +73,15 @@ static bool has_line(const char *text, const char *start, const char *end)
 	has_line(self->text, start, _end);				\
 })
 
+/* A line about the binding of a PASID, after so many invalidations */
+#define binding_shown(pasid, count)					\
+	fdinfo_has("nesting-bind:",					\
+		   "\t%s pasid 0x%x format %u invalidated %u",		\
+		   self->n.d.bdf, pasid, self->n.ops->format, count)
+
 TEST_F(nesting_observe, fdinfo)
 {
 	const char *bdf = self->n.d.bdf;
-	u32 format = self->n.ops->format;
 	bool whole = self->n.ops->whole;
 	struct vfio_container other;
 
@@ -86,17 +91,28 @@ TEST_F(nesting_observe, fdinfo)
 	test_ok(nest_bind(&self->n.c, NEST_ALL_GROUPS, PASID, &self->s.t));
 	test_ok(nest_bind(&self->n.c, NEST_ALL_GROUPS, 0, &self->s.t));
 	EXPECT_TRUE(fdinfo_has("nesting-bindings:", "\t%d", whole ? 1 : 2));
-	EXPECT_EQ(!whole,
-		  fdinfo_has("nesting-bind:", "\t%s pasid 0x%x format %u", bdf,
-			     PASID, format));
-	EXPECT_TRUE(fdinfo_has("nesting-bind:", "\t%s pasid 0x0 format %u",
-			       bdf, format));
+	EXPECT_EQ(!whole, binding_shown(PASID, 0));
 	EXPECT_FALSE(fdinfo_has("nesting-blocked:", "%s", ""));
+
+	test_ok(nest_inval_range(&self->n.c, NEST_ALL_GROUPS, PASID,
+				 &self->s.t, TEST_SRC, 1));
+	test_ok(nest_inval_range(&self->n.c, NEST_ALL_GROUPS, PASID,
+				 &self->s.t, TEST_SRC, 1));
+	if (whole) {
+		/* Commands about the tables count as well. */
+		EXPECT_FALSE(binding_shown(0, 0));
+	} else {
+		/* Each binding counts its own, a new table begins at 0 */
+		EXPECT_TRUE(binding_shown(PASID, 2));
+		EXPECT_TRUE(binding_shown(0, 0));
+		test_ok(nest_bind(&self->n.c, NEST_ALL_GROUPS, PASID,
+				  &self->s.t));
+		EXPECT_TRUE(binding_shown(PASID, 0));
+	}
 
 	test_ok(nest_unbind(&self->n.c, NEST_ALL_GROUPS, PASID));
 	EXPECT_TRUE(fdinfo_has("nesting-bindings:", "\t1"));
-	EXPECT_FALSE(fdinfo_has("nesting-bind:", "\t%s pasid 0x%x format %u",
-				bdf, PASID, format));
+	EXPECT_FALSE(binding_shown(PASID, 0));
 
 	test_ok(nest_block(&self->n.c, NEST_ALL_GROUPS, 0));
 	EXPECT_TRUE(fdinfo_has("nesting-bindings:", "\t0"));
