@@ -5,8 +5,6 @@
  * Section and table numbers are those of the Intel VT-d specification, 4.1.
  */
 
-#define pr_fmt(fmt)	"DMAR: " fmt
-
 #include <linux/iommu.h>
 #include <linux/iommu-nesting.h>
 #include <linux/iommufd.h>
