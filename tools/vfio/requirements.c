@@ -18,6 +18,8 @@
 
 #include "requirements.h"
 
+#define PCI_CLASS_BRIDGE	0x06
+
 /* PCI Express Base Specification 6.0, 7.5.3, 7.7.11, 7.8.7, 7.8.8, 7.8.9 */
 #define PCI_CAP_ID_EXP		0x10
 #define PCI_EXP_FLAGS		0x02
@@ -672,4 +674,30 @@ void requirements_find(struct requirements *reqs, const char *root,
 	check_driver(&s);
 	check_pasid(&s);
 	check_ats(&s);
+}
+
+int requirements_devices(const char *root, char (**bdfs)[VFIO_BDF_LEN])
+{
+	struct search s = { .root = root };
+	char dir[PATH_MAX], path[PATH_MAX], id[16];
+	struct dirent **names;
+	int n, i, nr = 0, err;
+
+	path_of(&s, dir, "/sys/bus/pci/devices");
+	n = scandir(dir, &names, NULL, alphasort);
+	if (n < 0)
+		return -errno;
+	*bdfs = calloc(n, VFIO_BDF_LEN);
+	err = *bdfs ? 0 : -ENOMEM;
+	for (i = 0; i < n; i++) {
+		path_of(&s, path, "/sys/bus/pci/devices/%s/class",
+			names[i]->d_name);
+		if (!err && !vfio_parse_bdf(names[i]->d_name, (*bdfs)[nr]) &&
+		    slurp(path, id, sizeof(id)) > 0 &&
+		    strtoul(id, NULL, 16) >> 16 != PCI_CLASS_BRIDGE)
+			nr++;
+		free(names[i]);
+	}
+	free(names);
+	return err ?: nr;
 }

@@ -39,6 +39,12 @@ const char *req_state_name(enum req_state state);
 void requirements_find(struct requirements *reqs, const char *root,
 		       const char *bdf);
 
+/*
+ * All PCI functions but bridges, sorted.  Returns how many, or -errno; free()
+ * *bdfs.
+ */
+int requirements_devices(const char *root, char (**bdfs)[VFIO_BDF_LEN]);
+
 /* Is there one without which there is no nesting at all? */
 bool requirements_missing(const struct requirements *reqs);
 

@@ -75,7 +75,10 @@ class Machine:
         put(port + '/config', self.port)
         put(dev + '/config', self.endpoint)
         put(dev + '/vendor', '0x1b36\n')
+        put(dev + '/class', '0x088000\n')
+        put(port + '/class', '0x060400\n')
         link('/sys/bus/pci/devices/' + BDF, dev)
+        link('/sys/bus/pci/devices/' + PORT, port)
         if self.driver:
             os.makedirs(root + '/sys/bus/pci/drivers/' + self.driver)
             link(dev + '/driver', '/sys/bus/pci/drivers/' + self.driver)
@@ -158,6 +161,35 @@ CASES = (
 )
 
 
+# of all devices, what the line of ours says
+LISTS = (
+    ('list_complete', lambda m: None, 0, 'can nest'),
+    ('list_no_nesting_option', no_option('CONFIG_VFIO_IOMMU_TYPE1_NESTING'), 4,
+     'lacks nothing but the kernel'),
+    ('list_other_driver', set_(driver='nvme'), 4,
+     'it is bound to nvme, not to vfio-pci'),
+    # what is mended first comes first
+    ('list_no_nested', set_(driver='nvme', ecap=ECAP & ~(1 << 26)), 4,
+     'dmar0 (VT-d) has no nested translation'),
+)
+
+
+def run_list(tool, change, status, words):
+    with tempfile.TemporaryDirectory() as root:
+        m = Machine()
+        change(m)
+        m.write(root)
+        p = subprocess.run([tool, 'info', '--root', root],
+                           capture_output=True, text=True, check=False)
+    if p.returncode != status:
+        return f'status {p.returncode}, not {status}: {p.stderr}'
+    # a long one goes on in the next line
+    text = ' '.join(p.stdout.split())
+    if not text.endswith(f'{BDF} {words}') or PORT in text:
+        return f'"{words}" is not what it says: {p.stdout}'
+    return None
+
+
 def run(tool, change, want, words):
     with tempfile.TemporaryDirectory() as root:
         m = Machine()
@@ -188,9 +220,10 @@ def main():
     tool = os.path.abspath(sys.argv[1])
     failed = 0
     print('TAP version 13')
-    print(f'1..{len(CASES)}')
-    for i, (name, change, want, words) in enumerate(CASES, 1):
-        why = run(tool, change, want, words)
+    print(f'1..{len(CASES) + len(LISTS)}')
+    todo = [(run, *c) for c in CASES] + [(run_list, *c) for c in LISTS]
+    for i, (fn, name, change, want, words) in enumerate(todo, 1):
+        why = fn(tool, change, want, words)
         if why:
             print('# ' + why)
             failed += 1

@@ -31,14 +31,15 @@
 #define DEMO_MAX_PASID	0xfffffu
 
 static const char usage[] =
-"Usage: vfio-nest info [--json] [--root DIR] BDF\n"
+"Usage: vfio-nest info [--json] [--root DIR] [BDF]\n"
 "       vfio-nest faults [--json] [--count N] BDF\n"
 "       vfio-nest demo [BDF]\n"
 "       vfio-nest --help\n"
 "\n"
-"  info BDF    Say what nested translation the device offers through VFIO,\n"
+"  info [BDF]  Say what nested translation the device offers through VFIO,\n"
 "              or which of the things that takes is missing, and what to do\n"
-"              about it.  Looks at any device; changes nothing.\n"
+"              about it.  Looks at any device; changes nothing.  Without BDF:\n"
+"              a line for each device of the machine.\n"
 "              --json       for programs\n"
 "              --root DIR   look at a copy of another machine's /sys, /proc\n"
 "                           and /boot below DIR\n"
@@ -48,8 +49,9 @@ static const char usage[] =
 "              --count N    stop after N\n"
 "  demo [BDF]  Play a guest: build page tables in its memory, bind them to\n"
 "              PASIDs, let the device copy through them, take a page away and\n"
-"              watch the IOMMU stop the device, give it a page when it asks.  Needs the emulated device\n"
-"              pasid-testdev; without BDF the first one that is found.\n"
+"              watch the IOMMU stop the device, give it a page when it asks.\n"
+"              Needs the emulated device pasid-testdev; without BDF the first\n"
+"              one that is found.\n"
 "\n"
 "BDF is a PCI address as lspci prints it: 0000:01:00.0 or 01:00.0.\n"
 "\n"
@@ -138,22 +140,24 @@ static int open_failed(int err)
 	}
 }
 
+static void show_requirement(const struct requirement *r)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "%-8s %s", req_state_name(r->state),
+		 r->what);
+	hanging("  ", "           ", text);
+	if (r->next[0])
+		hanging("           -> ", "              ", r->next);
+}
+
 static void show_requirements(const struct requirements *reqs, bool all)
 {
-	const struct requirement *r;
-	char text[512];
 	unsigned int i;
 
-	for (i = 0; i < reqs->nr; i++) {
-		r = &reqs->r[i];
-		if (!all && r->state != REQ_NO)
-			continue;
-		snprintf(text, sizeof(text), "%-8s %s", req_state_name(r->state),
-			 r->what);
-		hanging("  ", "           ", text);
-		if (r->next[0])
-			hanging("           -> ", "              ", r->next);
-	}
+	for (i = 0; i < reqs->nr; i++)
+		if (all || reqs->r[i].state == REQ_NO)
+			show_requirement(&reqs->r[i]);
 }
 
 /* Returns 0, or an exit code after a message */
@@ -192,7 +196,9 @@ static const struct {
 	const char *missing;
 } features[] = {
 	{ VFIO_NESTING_FEATURE_BIND_GUEST_PASID, "bind a table to a PASID",
-	  "a guest's page tables cannot be used" },
+	  "not one by one: see the next line" },
+	{ VFIO_NESTING_FEATURE_BIND_PASID_TABLE, "bind a device's PASIDs",
+	  "not all at once: each PASID has a table of its own" },
 	{ VFIO_NESTING_FEATURE_CACHE_INVALIDATE, "invalidate caches",
 	  "changes to a table cannot be made visible" },
 	{ VFIO_NESTING_FEATURE_PASID_ALLOC, "allocate host PASIDs",
@@ -427,6 +433,65 @@ static int do_info(const char *bdf, const char *root, bool json)
 	show_container(&info);
 	show_device(&d);
 	return EX_OK;
+}
+
+/* Why not, in a line: the driver is changed last, so it is named last */
+static void show_first_missing(const char *bdf, const struct requirements *reqs)
+{
+	const struct requirement *r, *first = NULL;
+	size_t len = strlen(bdf);
+	const char *what;
+	unsigned int i;
+	char head[32];
+
+	/* The kernel is the first, and was shown. */
+	for (i = 1; i < reqs->nr; i++) {
+		r = &reqs->r[i];
+		if (r->state != REQ_NO)
+			continue;
+		if (!first || !strcmp(first->id, "driver"))
+			first = r;
+	}
+	snprintf(head, sizeof(head), "%s  ", bdf);
+	if (!first)
+		what = requirements_missing(reqs) ?
+			"lacks nothing but the kernel" : "can nest";
+	else if (!strncmp(first->what, bdf, len) && first->what[len] == ' ')
+		what = first->what + len + 1;
+	else
+		what = first->what;
+	hanging(head, "              ", what);
+}
+
+static int do_info_all(const char *root, bool json)
+{
+	char (*bdf)[VFIO_BDF_LEN];
+	struct requirements reqs;
+	int nr, i, ret = EX_MISSING;
+
+	nr = requirements_devices(root, &bdf);
+	if (nr < 0) {
+		fprintf(stderr, "vfio-nest: %s/sys/bus/pci/devices: %s\n", root,
+			strerror(-nr));
+		return EX_FAILED;
+	}
+	for (i = 0; i < nr; i++) {
+		requirements_find(&reqs, root, bdf[i]);
+		if (!requirements_missing(&reqs))
+			ret = EX_OK;
+		if (json) {
+			json_info(bdf[i], &reqs, NULL, NULL);
+			continue;
+		}
+		/* It comes first, and is the same for all. */
+		if (!i)
+			show_requirement(&reqs.r[0]);
+		show_first_missing(bdf[i], &reqs);
+	}
+	if (!nr && !json)
+		printf("there is no PCI function but bridges\n");
+	free(bdf);
+	return ret;
 }
 
 /*
@@ -1107,9 +1172,8 @@ int main(int argc, char **argv)
 	if (count && strcmp(cmd, "faults"))
 		return wrong_usage("--count goes with faults");
 	if (!strcmp(cmd, "info")) {
-		if (optind == argc)
-			return wrong_usage("info: of what?");
-		return do_info(bdf, root, json);
+		return optind < argc ? do_info(bdf, root, json) :
+				       do_info_all(root, json);
 	}
 	if (root[0])
 		return wrong_usage("--root goes with info");

@@ -20,14 +20,19 @@ FIXTURE(nesting_pasid)
 	struct nest n;
 };
 
+/* A container that can allocate */
+static void setup_alloc(struct __test_metadata *_metadata, struct nest *n,
+			int index)
+{
+	nest_setup(_metadata, n, index);
+	if (!_metadata->exit_code && !(n->info.cap.formats[0].features &
+				       VFIO_NESTING_FEATURE_PASID_ALLOC))
+		SKIP(return, "no PASID_ALLOC here");
+}
+
 FIXTURE_SETUP(nesting_pasid)
 {
-	nest_setup(_metadata, &self->n, 0);
-	if (_metadata->exit_code)
-		return;
-	if (!(self->n.info.cap.formats[0].features &
-	      VFIO_NESTING_FEATURE_PASID_ALLOC))
-		SKIP(return, "no PASID_ALLOC here");
+	setup_alloc(_metadata, &self->n, 0);
 }
 
 FIXTURE_TEARDOWN(nesting_pasid)
@@ -340,7 +345,7 @@ FIXTURE_SETUP(pasid_cgroup)
 	if (vfio_write_file(CGROUP "/cgroup.subtree_control", "+misc") ||
 	    read_number(CGROUP "/misc.capacity", "pasid") < 0)
 		SKIP(return, "the misc cgroup has no PASIDs here");
-	nest_setup(_metadata, &self->n, 0);
+	setup_alloc(_metadata, &self->n, 0);
 	if (_metadata->exit_code)
 		return;
 	snprintf(dir, sizeof(self->dir), CGROUP "/pasid-%d", getpid());
@@ -539,14 +544,9 @@ FIXTURE_SETUP(pasid_owners)
 {
 	if (test_nr < 2)
 		SKIP(return, "needs two devices");
-	nest_setup(_metadata, &self->n[0], 0);
+	setup_alloc(_metadata, &self->n[0], 0);
 	if (!_metadata->exit_code)
-		nest_setup(_metadata, &self->n[1], 1);
-	if (_metadata->exit_code)
-		return;
-	if (!(self->n[0].info.cap.formats[0].features &
-	      VFIO_NESTING_FEATURE_PASID_ALLOC))
-		SKIP(return, "no PASID_ALLOC here");
+		setup_alloc(_metadata, &self->n[1], 1);
 }
 
 FIXTURE_TEARDOWN(pasid_owners)

@@ -18,6 +18,8 @@ static void next_user(struct __test_metadata *_metadata, int index)
 	struct space s;
 
 	nest_setup_ptd(_metadata, &n, index);
+	if (_metadata->exit_code)
+		return;
 	EXPECT_EQ(0, n.info.cap.nr_bindings);
 	EXPECT_EQ(0, n.info.cap.pasid_used);
 	dma_refused(_metadata, &n.ptd, PASID);
