@@ -676,7 +676,7 @@ void requirements_find(struct requirements *reqs, const char *root,
 	check_ats(&s);
 }
 
-int requirements_devices(const char *root, char (**bdfs)[VFIO_BDF_LEN])
+int requirements_devices(const char *root, struct req_device **devs)
 {
 	struct search s = { .root = root };
 	char dir[PATH_MAX], path[PATH_MAX], id[16];
@@ -687,12 +687,12 @@ int requirements_devices(const char *root, char (**bdfs)[VFIO_BDF_LEN])
 	n = scandir(dir, &names, NULL, alphasort);
 	if (n < 0)
 		return -errno;
-	*bdfs = calloc(n, VFIO_BDF_LEN);
-	err = *bdfs ? 0 : -ENOMEM;
+	*devs = calloc(n, sizeof(**devs));
+	err = *devs ? 0 : -ENOMEM;
 	for (i = 0; i < n; i++) {
 		path_of(&s, path, "/sys/bus/pci/devices/%s/class",
 			names[i]->d_name);
-		if (!err && !vfio_parse_bdf(names[i]->d_name, (*bdfs)[nr]) &&
+		if (!err && !vfio_parse_bdf(names[i]->d_name, (*devs)[nr].bdf) &&
 		    slurp(path, id, sizeof(id)) > 0 &&
 		    strtoul(id, NULL, 16) >> 16 != PCI_CLASS_BRIDGE)
 			nr++;

@@ -39,11 +39,15 @@ const char *req_state_name(enum req_state state);
 void requirements_find(struct requirements *reqs, const char *root,
 		       const char *bdf);
 
+struct req_device {
+	char bdf[VFIO_BDF_LEN];
+};
+
 /*
  * All PCI functions but bridges, sorted.  Returns how many, or -errno; free()
- * *bdfs.
+ * *devs.
  */
-int requirements_devices(const char *root, char (**bdfs)[VFIO_BDF_LEN]);
+int requirements_devices(const char *root, struct req_device **devs);
 
 /* Is there one without which there is no nesting at all? */
 bool requirements_missing(const struct requirements *reqs);

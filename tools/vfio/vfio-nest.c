@@ -465,32 +465,32 @@ static void show_first_missing(const char *bdf, const struct requirements *reqs)
 
 static int do_info_all(const char *root, bool json)
 {
-	char (*bdf)[VFIO_BDF_LEN];
+	struct req_device *devs;
 	struct requirements reqs;
 	int nr, i, ret = EX_MISSING;
 
-	nr = requirements_devices(root, &bdf);
+	nr = requirements_devices(root, &devs);
 	if (nr < 0) {
 		fprintf(stderr, "vfio-nest: %s/sys/bus/pci/devices: %s\n", root,
 			strerror(-nr));
 		return EX_FAILED;
 	}
 	for (i = 0; i < nr; i++) {
-		requirements_find(&reqs, root, bdf[i]);
+		requirements_find(&reqs, root, devs[i].bdf);
 		if (!requirements_missing(&reqs))
 			ret = EX_OK;
 		if (json) {
-			json_info(bdf[i], &reqs, NULL, NULL);
+			json_info(devs[i].bdf, &reqs, NULL, NULL);
 			continue;
 		}
 		/* It comes first, and is the same for all. */
 		if (!i)
 			show_requirement(&reqs.r[0]);
-		show_first_missing(bdf[i], &reqs);
+		show_first_missing(devs[i].bdf, &reqs);
 	}
 	if (!nr && !json)
 		printf("there is no PCI function but bridges\n");
-	free(bdf);
+	free(devs);
 	return ret;
 }
 
