@@ -170,7 +170,31 @@ static inline void nest_setup_ptd(struct __test_metadata *_metadata,
 		SKIP(return, "%s has no PASID", n->d.bdf);
 }
 
-/* As above, with the monitor of the emulated IOMMU */
+/* As above, or it is one that copies and fills: see needs_testdev() */
+static inline void nest_setup_copy(struct __test_metadata *_metadata,
+				   struct nest *n, int index)
+{
+	nest_setup(_metadata, n, index);
+	if (_metadata->exit_code)
+		return;
+	if (!dsa_is(n->d.bdf) &&
+	    (vfio_sysfs_id(n->d.bdf, "vendor") != PTD_VENDOR_ID ||
+	     vfio_sysfs_id(n->d.bdf, "device") != PTD_DEVICE_ID))
+		SKIP(return, "%s is neither pasid-testdev nor DSA", n->d.bdf);
+	test_ok(ptd_init_any(&n->ptd, &n->d));
+	if (!n->feat.pasid_bits)
+		SKIP(return, "%s has no PASID", n->d.bdf);
+}
+
+/* In a test that wants more of the device than copies */
+#define needs_testdev(n)						\
+	do {								\
+		if ((n)->ptd.is_dsa)					\
+			SKIP(return, "%s is no pasid-testdev",		\
+			     (n)->d.bdf);				\
+	} while (0)
+
+/* As nest_setup_ptd(), with the monitor of the emulated IOMMU */
 static inline void nest_setup_mon(struct __test_metadata *_metadata,
 				  struct nest *n, int index)
 {
@@ -247,7 +271,7 @@ static inline void space_init(struct __test_metadata *_metadata,
 static inline u32 nest_setup_bound(struct __test_metadata *_metadata,
 				   struct nest *n, struct space *s, u32 pasid)
 {
-	nest_setup_ptd(_metadata, n, 0);
+	nest_setup_copy(_metadata, n, 0);
 	if (_metadata->exit_code)
 		return pasid;
 	if (pasid > nest_last_pasid(n))

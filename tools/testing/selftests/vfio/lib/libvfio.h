@@ -355,6 +355,43 @@ int fault_answer(const struct fault_ring *r, const struct vfio_dma_fault *f,
 int fault_drain(const struct vfio_device *d);
 const char *fault_reason_name(u32 reason);
 
+/* dsa.c: copies by Intel's Data Streaming Accelerator */
+#define DSA_VENDOR_ID	0x8086
+#define DSA_DEVICE_ID	0x0b25
+
+struct dsa_desc {
+	u32	pasid;		/* 0: that of the queue */
+	u32	flags;		/* bits 31:24: operation */
+	u64	completion;
+	u64	src;		/* or a pattern */
+	u64	dst;
+	u32	len;
+	u32	zero[7];
+} __attribute__((aligned(64)));
+
+/* How to reach one */
+struct dsa_io {
+	u32 (*read)(void *priv, unsigned int reg);
+	void (*write)(void *priv, unsigned int reg, u32 val);
+	int (*submit)(void *priv, const struct dsa_desc *desc);
+};
+
+struct dsa {
+	const struct dsa_io *io;
+	void *priv;
+	u32 wq;			/* where the queue is configured */
+	u32 wq_words;
+	u32 entries;
+	bool enabled;
+	u32 pasid;		/* of the queue, if it is enabled */
+};
+
+bool dsa_is(const char *bdf);
+int dsa_init(struct dsa *d, struct vfio_device *dev);
+int dsa_start(struct dsa *d, const struct dsa_io *io, void *priv);
+/* MEMMOVE and FILL without flags; returns PTD_ST_* or -errno */
+int dsa_run(struct dsa *d, const struct ptd_desc *op, struct ptd_record *r);
+
 /* ptd.c: driver of pasid-testdev */
 #define PTD_NO_PASID	0xffffffffu
 
@@ -364,9 +401,12 @@ struct ptd {
 	unsigned int nr_queues;
 	u32 max_len;
 	u32 tag;
+	bool is_dsa;		/* a DSA instead: ptd_run() of what it can */
+	struct dsa dsa;
 };
 
 int ptd_init(struct ptd *p, struct vfio_device *dev);
+int ptd_init_any(struct ptd *p, struct vfio_device *dev);
 u32 ptd_read32(const struct ptd *p, unsigned int reg);
 void ptd_write32(const struct ptd *p, unsigned int reg, u32 val);
 u64 ptd_read64(const struct ptd *p, unsigned int reg);

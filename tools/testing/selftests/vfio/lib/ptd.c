@@ -54,6 +54,16 @@ int ptd_init(struct ptd *p, struct vfio_device *dev)
 	return 0;
 }
 
+int ptd_init_any(struct ptd *p, struct vfio_device *dev)
+{
+	if (!dsa_is(dev->bdf))
+		return ptd_init(p, dev);
+	memset(p, 0, sizeof(*p));
+	p->dev = dev;
+	p->is_dsa = true;
+	return dsa_init(&p->dsa, dev);
+}
+
 void ptd_submit(struct ptd *p, unsigned int q, struct ptd_desc *d)
 {
 	u32 word[sizeof(*d) / 4];
@@ -113,6 +123,8 @@ int ptd_run(struct ptd *p, unsigned int q, struct ptd_desc *d,
 
 	if (!r)
 		r = &local;
+	if (p->is_dsa)
+		return dsa_run(&p->dsa, d, r);
 	ptd_submit(p, q, d);
 	ret = ptd_wait(p, q, r);
 	if (ret)
