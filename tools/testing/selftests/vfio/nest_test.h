@@ -170,7 +170,7 @@ static inline void nest_setup_ptd(struct __test_metadata *_metadata,
 		SKIP(return, "%s has no PASID", n->d.bdf);
 }
 
-/* As above, or it is one that copies and fills: see needs_testdev() */
+/* As above, or it is one that copies and fills, no more: n->ptd.is_dsa */
 static inline void nest_setup_copy(struct __test_metadata *_metadata,
 				   struct nest *n, int index)
 {
@@ -185,14 +185,6 @@ static inline void nest_setup_copy(struct __test_metadata *_metadata,
 	if (!n->feat.pasid_bits)
 		SKIP(return, "%s has no PASID", n->d.bdf);
 }
-
-/* In a test that wants more of the device than copies */
-#define needs_testdev(n)						\
-	do {								\
-		if ((n)->ptd.is_dsa)					\
-			SKIP(return, "%s is no pasid-testdev",		\
-			     (n)->d.bdf);				\
-	} while (0)
 
 /* As nest_setup_ptd(), with the monitor of the emulated IOMMU */
 static inline void nest_setup_mon(struct __test_metadata *_metadata,

@@ -175,7 +175,8 @@ TEST_F(bind_pasid, accessed_dirty)
 {
 	struct nest *n = &self->n;
 
-	needs_testdev(n);
+	if (n->ptd.is_dsa)
+		SKIP(return, "a DSA does copy and fill, no more");
 	if (!n->ops->marks)
 		SKIP(return, "this IOMMU sets no flags in tables");
 	EXPECT_EQ(S1_READ | S1_USER, s1_flags(&self->s.t, TEST_SRC));
@@ -199,7 +200,8 @@ TEST_F(bind_pasid, permissions)
 	u32 pasid = dma_pasid(self->pasid);
 	struct ptd_record r;
 
-	needs_testdev(n);
+	if (n->ptd.is_dsa)
+		SKIP(return, "a DSA does copy and fill, no more");
 	/* The source is read-only */
 	ASSERT_EQ(PTD_ST_WRITE_FAULT,
 		  ptd_fill(&n->ptd, pasid, TEST_SRC, 64, 0, &r));
@@ -232,7 +234,8 @@ TEST_F(bind_pasid, page_sizes)
 	u8 *p;
 	u64 i;
 
-	needs_testdev(n);
+	if (n->ptd.is_dsa)
+		SKIP(return, "a DSA does copy and fill, no more");
 	test_ok(guest_init(&more, &n->c, big, SZ_2M));
 	p = guest_va(&more, big);
 	test_ok(s1_map(&self->s.t, va, big, SZ_2M, SZ_2M, S1_RW));
@@ -374,7 +377,8 @@ TEST_F(bind_pasid, device_tlb)
 	struct nest *n = &self->n;
 	u64 req, hit, inv;
 
-	needs_testdev(n);
+	if (n->ptd.is_dsa)
+		SKIP(return, "a DSA does copy and fill, no more");
 	if (!(ptd_read32(&n->ptd, PTD_STATUS) & PTD_STATUS_ATS))
 		SKIP(return, "ATS of %s is off", n->d.bdf);
 	EXPECT_TRUE(n->feat.flags & VFIO_DEVICE_NESTING_ATS);
@@ -419,7 +423,8 @@ TEST_F(bind_pasid, record_and_interrupt)
 	struct pollfd irq = { .events = POLLIN };
 	u64 count = 0;
 
-	needs_testdev(n);
+	if (n->ptd.is_dsa)
+		SKIP(return, "a DSA does copy and fill, no more");
 	if (n->ops->whole && self->pasid == NEST_RID)
 		SKIP(return, "interrupts go through this table: nesting_msi");
 	irq.fd = vfio_device_irq_eventfd(&n->d, VFIO_PCI_MSIX_IRQ_INDEX, 0);
@@ -450,7 +455,8 @@ TEST_F(nesting_bind, privileged)
 		.len = 64,
 	};
 
-	needs_testdev(n);
+	if (n->ptd.is_dsa)
+		SKIP(return, "a DSA does copy and fill, no more");
 	if (!(ptd_read32(&n->ptd, PTD_STATUS) & PTD_STATUS_PRIV))
 		SKIP(return, "privileged mode of %s is off", n->d.bdf);
 	if (n->feat.format != VFIO_NESTING_FORMAT_VTD_S1 ||
