@@ -9,7 +9,7 @@
  * requests without PASID, go to VFIO_IOMMU_BIND.
  */
 #include <endian.h>
-#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -292,18 +292,19 @@ struct cd_group {
 };
 
 struct cd_groups {
-	pthread_mutex_t lock;
+	/*
+	 * A lock that is taken in turns: who takes it again and again keeps
+	 * nobody out.
+	 */
+	u32 ticket;
+	u32 turn;
 	bool used;
 	struct cd_group group[VFIO_MAX_DEVS];
 };
 
 struct cd_groups *cd_groups_alloc(void)
 {
-	struct cd_groups *cds = calloc(1, sizeof(*cds));
-
-	if (cds)
-		pthread_mutex_init(&cds->lock, NULL);
-	return cds;
+	return calloc(1, sizeof(struct cd_groups));
 }
 
 void cd_groups_free(struct cd_groups *cds)
@@ -313,12 +314,15 @@ void cd_groups_free(struct cd_groups *cds)
 
 void cd_groups_lock(const struct vfio_container *c)
 {
-	pthread_mutex_lock(&c->cds->lock);
+	u32 mine = __atomic_fetch_add(&c->cds->ticket, 1, __ATOMIC_RELAXED);
+
+	while (__atomic_load_n(&c->cds->turn, __ATOMIC_ACQUIRE) != mine)
+		sched_yield();
 }
 
 void cd_groups_unlock(const struct vfio_container *c)
 {
-	pthread_mutex_unlock(&c->cds->lock);
+	__atomic_fetch_add(&c->cds->turn, 1, __ATOMIC_RELEASE);
 }
 
 bool cd_groups_used(const struct vfio_container *c)
