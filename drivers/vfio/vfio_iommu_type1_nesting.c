@@ -33,7 +33,7 @@
  *
  * container->group_lock keeps groups from coming and going and bindings in
  * place: held for write by attach, detach, release and BIND, for read by the
- * other ioctls here and GET_INFO, see vfio_container_ioctl_nesting().  So an
+ * other ioctls here and GET_INFO, see vfio_container_ioctl_locked().  So an
  * invalidation finds the table that the hardware has, and takes no lock but
  * this.  User memory that faults slowly in one of these ioctls holds up
  * changes of this container, and nothing of others.
@@ -455,17 +455,19 @@ static void vfio_nesting_uninstall(struct vfio_nesting *nest,
 				   struct vfio_nesting_group *group, u32 pasid)
 {
 	struct vfio_nesting_binding *old = group->old;
+	int ret;
 
 	if (old) {
-		if (!iommu_nested_attach(old->domain, group->dev, pasid,
-					 &old->handle, group->new->domain)) {
+		ret = iommu_nested_attach(old->domain, group->dev, pasid,
+					  &old->handle, group->new->domain);
+		if (!ret) {
 			xa_store(&group->bindings, pasid, old, GFP_KERNEL);
 			group->old = NULL;
 			return;
 		}
 		dev_warn_ratelimited(group->dev,
-				     "PASID %u is blocked, its table could not be restored\n",
-				     pasid);
+				     "PASID 0x%x is blocked, its table could not be restored (%d)\n",
+				     pasid, ret);
 	} else {
 		nest->nr_bindings++;
 	}
@@ -606,7 +608,8 @@ static void vfio_nesting_restore_rid(struct vfio_nesting *nest,
 		return;
 
 	dev_warn_ratelimited(group->dev,
-			     "requests without PASID are blocked, what was before could not be restored\n");
+			     "requests without PASID are blocked, what was before could not be restored (%d)\n",
+			     ret);
 	group->blocked = true;
 	WARN_ON(iommu_nested_block(group->dev));
 	if (old) {
