@@ -8,17 +8,18 @@
  * handle of the nested domain, for a PASID, for none, and on IOMMUs where the
  * user owns the table of PASIDs, by that of requests without PASID for all.
  *
- * A page request is held here, in a slot that its cookie names, until it is
- * answered: by the consumer, or INVALID when its domain is detached, the
- * device is reset or the consumer goes.  Page requests are on in the device
- * while there are a consumer that takes them and an attach handle; only
- * fault_switch() changes that.
+ * A group of page requests has a slot here, which its cookie names, until it
+ * is answered: by the consumer, or INVALID when its domain is detached, the
+ * device is reset or the consumer goes.  The slot has what the answer takes;
+ * of what was asked for the consumer keeps what it needs.  Page requests are
+ * on in the device while there are a consumer that takes them and an attach
+ * handle; only fault_switch() changes that.
  *
  * Locking
  * -------
  * dev_iommu.fault_lock		switching; attach and detach, consumers, resets
- *   consumer->respond_lock	whoever took a group from its slot answers it
- *     fault_param->lock	of io-pgfault.c
+ *   consumer->respond_lock	whoever took groups from their slots answers
+ *				them
  *   what the driver reports under (VT-d: iommu->iopf_lock)
  *     consumer->lock		slots, and all calls of the consumer
  *
@@ -56,11 +57,25 @@
 /**
  * struct fault_slot - A group of page requests that waits for its answer
  * @cookie: its name, never used again; 0: the slot is free
- * @group: the group, ours
+ * @answer: what it will be, but for the code
  */
 struct fault_slot {
-	u64			cookie;
-	struct iopf_group	*group;
+	u64				cookie;
+	struct iommu_page_answer	answer;
+};
+
+/**
+ * struct fault_slots - All groups of a device
+ * @slot: all of them
+ * @nr_free: slots that are free
+ * @free: which these are
+ * @answers: on their way to the device, of who holds respond_lock
+ */
+struct fault_slots {
+	struct fault_slot		slot[FAULT_SLOTS];
+	unsigned int			nr_free;
+	u16				free[FAULT_SLOTS];
+	struct iommu_page_answer	answers[FAULT_SLOTS];
 };
 
 /**
@@ -69,13 +84,12 @@ struct fault_slot {
  * @ops: what to call
  * @priv: for @ops
  * @page_requests: @ops->page_request is wanted; changes under fault_lock
- * @respond_lock: held from taking a group out of its slot until it is freed
+ * @respond_lock: held from taking groups out of their slots until they are
+ *		  answered
  * @lock: the members below, and serialises the calls of @ops
  * @closed: no calls any more
  * @serial: the upper bits of the next cookie
- * @nr_free: slots that are free
- * @free: which these are
- * @slots: FAULT_SLOTS of them, NULL until page requests are wanted
+ * @slots: NULL until page requests are wanted
  */
 struct iommu_fault_consumer {
 	struct device				*dev;
@@ -86,78 +100,104 @@ struct iommu_fault_consumer {
 	spinlock_t				lock;		/* all below */
 	bool					closed;
 	u64					serial;
-	unsigned int				nr_free;
-	u16					free[FAULT_SLOTS];
-	struct fault_slot			*slots;
+	struct fault_slots			*slots;
 };
 
 /*
  * Slots
  */
 static u64 fault_hold(struct iommu_fault_consumer *consumer,
-		      struct iopf_group *group)
+		      const struct iommu_page_answer *answer)
 {
+	struct fault_slots *slots = consumer->slots;
+	struct fault_slot *slot;
 	unsigned int i;
 
 	lockdep_assert_held(&consumer->lock);
 
-	if (!consumer->slots || !consumer->nr_free)
+	if (!slots || !slots->nr_free)
 		return 0;
 
-	i = consumer->free[--consumer->nr_free];
-	consumer->slots[i].group = group;
-	consumer->slots[i].cookie = ++consumer->serial << FAULT_SLOT_BITS | i;
-	return consumer->slots[i].cookie;
+	i = slots->free[--slots->nr_free];
+	slot = &slots->slot[i];
+	slot->answer = *answer;
+	slot->cookie = ++consumer->serial << FAULT_SLOT_BITS | i;
+	return slot->cookie;
 }
 
-static struct iopf_group *fault_take(struct iommu_fault_consumer *consumer,
-				     unsigned int i)
+static void fault_release(struct iommu_fault_consumer *consumer,
+			  struct fault_slot *slot)
 {
+	struct fault_slots *slots = consumer->slots;
+
 	lockdep_assert_held(&consumer->lock);
 
-	consumer->slots[i].cookie = 0;
-	consumer->free[consumer->nr_free++] = i;
-	return consumer->slots[i].group;
+	slot->cookie = 0;
+	slots->free[slots->nr_free++] = slot - slots->slot;
 }
 
-static void fault_answer(struct iopf_group *group,
-			 enum iommu_page_response_code code)
+/* Send @nr answers.  Nobody else knows of these groups any more. */
+static void fault_send(struct device *dev,
+		       const struct iommu_page_answer *answers,
+		       unsigned int nr)
 {
-	trace_iommu_page_response(group->fault_param->dev, group, code);
-	iopf_group_response(group, code);
-	iopf_free_group(group);
-}
+	const struct iommu_ops *ops = dev_iommu_ops(dev);
+	unsigned int i;
 
-static u32 fault_group_pasid(const struct iopf_group *group)
-{
-	const struct iommu_fault_page_request *prm =
-		&group->last_fault.fault.prm;
+	if (!nr)
+		return;
 
-	return prm->flags & IOMMU_FAULT_PAGE_REQUEST_PASID_VALID ?
-		prm->pasid : IOMMU_NO_PASID;
+	if (trace_iommu_page_response_enabled()) {
+		for (i = 0; i < nr; i++)
+			trace_iommu_page_response(dev, &answers[i]);
+	}
+
+	if (ops->page_responses) {
+		ops->page_responses(dev, answers, nr);
+		return;
+	}
+
+	for (i = 0; i < nr; i++) {
+		struct iommu_page_response resp = answers[i].resp;
+		struct iopf_fault evt = {
+			.fault.type = IOMMU_FAULT_PAGE_REQ,
+			.fault.prm = {
+				.flags = answers[i].flags,
+				.pasid = resp.pasid,
+				.grpid = resp.grpid,
+			},
+		};
+
+		ops->page_response(dev, &evt, &resp);
+	}
 }
 
 /* Answer what is held of @pasid, or of all with IOMMU_PASID_INVALID. */
 static void fault_answer_held(struct iommu_fault_consumer *consumer,
 			      ioasid_t pasid)
 {
-	unsigned int i;
+	struct fault_slots *slots = consumer->slots;
+	unsigned int i, nr = 0;
+
+	if (!slots)
+		return;
 
 	guard(mutex)(&consumer->respond_lock);
 
-	for (i = 0; consumer->slots && i < FAULT_SLOTS; i++) {
-		struct iopf_group *group = NULL;
+	spin_lock(&consumer->lock);
+	for (i = 0; i < FAULT_SLOTS; i++) {
+		struct fault_slot *slot = &slots->slot[i];
 
-		spin_lock(&consumer->lock);
-		if (consumer->slots[i].cookie &&
-		    (pasid == IOMMU_PASID_INVALID ||
-		     pasid == fault_group_pasid(consumer->slots[i].group)))
-			group = fault_take(consumer, i);
-		spin_unlock(&consumer->lock);
-
-		if (group)
-			fault_answer(group, IOMMU_PAGE_RESP_INVALID);
+		if (slot->cookie && (pasid == IOMMU_PASID_INVALID ||
+				     pasid == slot->answer.resp.pasid)) {
+			slots->answers[nr++] = slot->answer;
+			fault_release(consumer, slot);
+		}
 	}
+	spin_unlock(&consumer->lock);
+
+	/* The code of a slot is INVALID. */
+	fault_send(consumer->dev, slots->answers, nr);
 }
 
 /*
@@ -220,56 +260,82 @@ void iommu_report_fault_loss(struct device *dev)
 	spin_unlock(&consumer->lock);
 }
 
-/* Hand @group over.  False: the caller answers. */
-static bool fault_page_request(struct iommu_fault_consumer *consumer,
-			       struct iopf_group *group)
+/* Give a group to the consumer.  False: the caller answers. */
+static bool fault_give(struct iommu_fault_consumer *consumer,
+		       const struct iommu_page_answer *answer,
+		       const struct list_head *faults, unsigned int nr)
 {
-	struct device *dev = group->fault_param->dev;
 	u64 cookie = 0;
 
-	/*
-	 * The lock is held until the consumer has seen all of @group: once it
-	 * is dropped, an answer may free it.
-	 */
 	spin_lock(&consumer->lock);
 	if (!consumer->closed) {
-		cookie = fault_hold(consumer, group);
+		cookie = fault_hold(consumer, answer);
 		if (!cookie) {
-			consumer->ops->dropped(consumer->priv,
-					       group->fault_count);
+			consumer->ops->dropped(consumer->priv, nr);
 		} else if (!consumer->ops->page_request(consumer->priv, cookie,
-							group)) {
-			fault_take(consumer, cookie & (FAULT_SLOTS - 1));
+							faults, nr)) {
+			fault_release(consumer,
+				      &consumer->slots->slot[cookie &
+							     (FAULT_SLOTS - 1)]);
 			cookie = 0;
 		}
-		trace_iommu_page_request(dev, cookie, group);
+		trace_iommu_page_request(consumer->dev, cookie, answer, faults,
+					 nr);
 	}
 	spin_unlock(&consumer->lock);
 	return cookie;
 }
 
-/*
- * iommu_domain.iopf_handler of every nested domain.  Never an error: that
- * would be answered FAILURE, which disables page requests of the function.
- */
-static int fault_iopf_handler(struct iopf_group *group)
+/* The group of @nr requests in @faults, the last of which is @prm */
+static void fault_page_request(struct device *dev,
+			       const struct iommu_fault_page_request *prm,
+			       const struct list_head *faults, unsigned int nr)
 {
-	struct device *dev = group->fault_param->dev;
+	struct iommu_page_answer answer = {
+		.flags = prm->flags,
+		.resp = {
+			.pasid = prm->flags &
+				 IOMMU_FAULT_PAGE_REQUEST_PASID_VALID ?
+				 prm->pasid : IOMMU_NO_PASID,
+			.grpid = prm->grpid,
+			.code = IOMMU_PAGE_RESP_INVALID,
+		},
+	};
 	struct iommu_fault_consumer *consumer;
 	bool taken = false;
-
-	/* From here on nobody else answers it; the handle may go before it. */
-	iopf_group_dequeue(group);
-	group->attach_handle = NULL;
 
 	rcu_read_lock();
 	consumer = rcu_dereference(dev->iommu->fault_consumer);
 	if (consumer)
-		taken = fault_page_request(consumer, group);
+		taken = fault_give(consumer, &answer, faults, nr);
 	rcu_read_unlock();
 
 	if (!taken)
-		fault_answer(group, IOMMU_PAGE_RESP_INVALID);
+		fault_send(dev, &answer, 1);
+}
+
+/* iommu_domain.iopf_single of every nested domain */
+static void fault_iopf_single(struct device *dev, struct iopf_fault *evt)
+{
+	LIST_HEAD(faults);
+
+	list_add(&evt->list, &faults);
+	fault_page_request(dev, &evt->fault.prm, &faults, 1);
+}
+
+/*
+ * iommu_domain.iopf_handler of every nested domain, for groups of several
+ * requests.  Never an error: that would be answered FAILURE, which disables
+ * page requests of the function.
+ */
+static int fault_iopf_handler(struct iopf_group *group)
+{
+	/* From here on nobody else answers it; the handle may go before it. */
+	iopf_group_dequeue(group);
+	fault_page_request(group->fault_param->dev,
+			   &group->last_fault.fault.prm, &group->faults,
+			   group->fault_count);
+	iopf_free_group(group);
 	return 0;
 }
 
@@ -336,6 +402,7 @@ int iommu_fault_attach_begin(struct device *dev, struct iommu_domain *domain)
 	int ret;
 
 	domain->iopf_handler = fault_iopf_handler;
+	domain->iopf_single = fault_iopf_single;
 	mutex_lock(&dev->iommu->fault_lock);
 	ret = fault_switch(dev, true);
 	if (ret)
@@ -486,7 +553,7 @@ int iommu_fault_consumer_page_requests(struct iommu_fault_consumer *consumer,
 {
 	struct device *dev = consumer->dev;
 	struct iommu_nesting_info info;
-	struct fault_slot *slots;
+	struct fault_slots *slots;
 	unsigned int i;
 	int ret;
 
@@ -497,15 +564,14 @@ int iommu_fault_consumer_page_requests(struct iommu_fault_consumer *consumer,
 		if (ret || !(info.features & IOMMU_NESTING_FEAT_PAGE_REQUEST))
 			return -EOPNOTSUPP;
 
-		slots = kvcalloc(FAULT_SLOTS, sizeof(*slots),
-				 GFP_KERNEL_ACCOUNT);
+		slots = kvzalloc(sizeof(*slots), GFP_KERNEL_ACCOUNT);
 		if (!slots)
 			return -ENOMEM;
 
 		for (i = 0; i < FAULT_SLOTS; i++)
-			consumer->free[i] = i;
+			slots->free[i] = i;
+		slots->nr_free = FAULT_SLOTS;
 		spin_lock(&consumer->lock);
-		consumer->nr_free = FAULT_SLOTS;
 		consumer->slots = slots;
 		spin_unlock(&consumer->lock);
 	}
@@ -549,46 +615,76 @@ void iommu_fault_consumer_del(struct iommu_fault_consumer *consumer)
 }
 EXPORT_SYMBOL_GPL(iommu_fault_consumer_del);
 
-/**
- * iommu_fault_respond() - Answer a group of page requests
- * @consumer: that was given it
- * @cookie: by which
- * @pasid: of the group; IOMMU_NO_PASID if it has none
- * @grpid: its index
- * @code: SUCCESS or INVALID; FAILURE would disable page requests of the
- *	  whole function
- *
- * Context: may sleep.
- * Return: 0; -EINVAL for another code; -ENOENT if no such group is
- * outstanding: it was answered, its domain is detached, the device was reset.
- */
-int iommu_fault_respond(struct iommu_fault_consumer *consumer, u64 cookie,
-			u32 pasid, u32 grpid,
-			enum iommu_page_response_code code)
+/* The slot that @response names, or why there is none */
+static struct fault_slot *
+fault_find(struct iommu_fault_consumer *consumer,
+	   const struct iommu_fault_response *response)
 {
-	struct iopf_group *group = NULL;
 	struct fault_slot *slot;
 
-	if (code != IOMMU_PAGE_RESP_SUCCESS && code != IOMMU_PAGE_RESP_INVALID)
-		return -EINVAL;
+	if (response->reserved)
+		return ERR_PTR(-EINVAL);
+	if (response->code == IOMMU_PAGE_RESP_FAILURE)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (response->code != IOMMU_PAGE_RESP_SUCCESS &&
+	    response->code != IOMMU_PAGE_RESP_INVALID)
+		return ERR_PTR(-EINVAL);
+	if (!response->cookie || !consumer->slots)
+		return ERR_PTR(-ENOENT);
 
+	slot = &consumer->slots->slot[response->cookie & (FAULT_SLOTS - 1)];
+	if (slot->cookie != response->cookie ||
+	    slot->answer.resp.pasid != response->pasid ||
+	    slot->answer.resp.grpid != response->grpid)
+		return ERR_PTR(-ENOENT);
+	return slot;
+}
+
+/**
+ * iommu_fault_respond() - Answer groups of page requests
+ * @consumer: that was given them
+ * @responses: the answers
+ * @nr: how many
+ * @err: why not all were taken, else 0: -EINVAL for an unknown code;
+ *	 -EOPNOTSUPP for FAILURE, which would disable page requests of the
+ *	 whole function; -ENOENT if no such group is outstanding: it was
+ *	 answered, its domain is detached, the device was reset
+ *
+ * Those before one that is refused are taken, those behind it are not.  They
+ * go to the hardware together.
+ *
+ * Context: may sleep.
+ * Return: how many were taken.
+ */
+unsigned int iommu_fault_respond(struct iommu_fault_consumer *consumer,
+				 const struct iommu_fault_response *responses,
+				 unsigned int nr, int *err)
+{
+	struct iommu_page_answer *answer;
+	struct fault_slot *slot;
+	unsigned int i;
+
+	*err = 0;
 	guard(mutex)(&consumer->respond_lock);
 
+	/* As long as this is held, each one that is taken empties a slot. */
 	spin_lock(&consumer->lock);
-	if (cookie && consumer->slots) {
-		slot = &consumer->slots[cookie & (FAULT_SLOTS - 1)];
-		if (slot->cookie == cookie &&
-		    fault_group_pasid(slot->group) == pasid &&
-		    slot->group->last_fault.fault.prm.grpid == grpid)
-			group = fault_take(consumer, slot - consumer->slots);
+	for (i = 0; i < nr; i++) {
+		slot = fault_find(consumer, &responses[i]);
+		if (IS_ERR(slot)) {
+			*err = PTR_ERR(slot);
+			break;
+		}
+		answer = &consumer->slots->answers[i];
+		*answer = slot->answer;
+		answer->resp.code = responses[i].code;
+		fault_release(consumer, slot);
 	}
 	spin_unlock(&consumer->lock);
 
-	if (!group)
-		return -ENOENT;
-
-	fault_answer(group, code);
-	return 0;
+	if (i)
+		fault_send(consumer->dev, consumer->slots->answers, i);
+	return i;
 }
 EXPORT_SYMBOL_GPL(iommu_fault_respond);
 

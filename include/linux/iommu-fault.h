@@ -63,11 +63,38 @@ struct iommu_dma_fault {
 };
 
 /**
+ * struct iommu_page_answer - What a device hears of a group of page requests
+ * @flags: IOMMU_FAULT_PAGE_REQUEST_* of the last request
+ * @resp: the answer; with PASID if @flags says so
+ */
+struct iommu_page_answer {
+	u32				flags;
+	struct iommu_page_response	resp;
+};
+
+/**
+ * struct iommu_fault_response - What a consumer answers
+ * @cookie: that names the group
+ * @pasid: of the group; IOMMU_NO_PASID if it has none
+ * @grpid: its index
+ * @code: SUCCESS or INVALID of enum iommu_page_response_code
+ * @reserved: 0
+ */
+struct iommu_fault_response {
+	u64	cookie;
+	u32	pasid;
+	u32	grpid;
+	u32	code;
+	u32	reserved;
+};
+
+/**
  * struct iommu_fault_consumer_ops - What a consumer does with faults
  * @dma_fault: an access was refused.  False: it was dropped.
- * @page_request: the device asks for the pages in @group->faults and waits for
- *		  iommu_fault_respond() with @cookie.  False: it was dropped
- *		  and is answered by the caller.
+ * @page_request: the device asks for the @nr pages of a group, a list of
+ *		  struct iopf_fault that is there during the call, and waits
+ *		  for iommu_fault_respond() with @cookie.  False: it was
+ *		  dropped and is answered by the caller.
  * @dropped: a page request of so many pages was dropped by the caller
  * @lost: the IOMMU lost faults, nobody knows how many and whose
  * @reset: the device is being reset: what it asked for before it forgot
@@ -77,7 +104,8 @@ struct iommu_dma_fault {
  */
 struct iommu_fault_consumer_ops {
 	bool (*dma_fault)(void *priv, const struct iommu_dma_fault *fault);
-	bool (*page_request)(void *priv, u64 cookie, struct iopf_group *group);
+	bool (*page_request)(void *priv, u64 cookie,
+			     const struct list_head *faults, unsigned int nr);
 	void (*dropped)(void *priv, unsigned int nr);
 	void (*lost)(void *priv);
 	void (*reset)(void *priv);
@@ -94,9 +122,9 @@ iommu_fault_consumer_add(struct device *dev,
 int iommu_fault_consumer_page_requests(struct iommu_fault_consumer *consumer,
 				       bool on);
 void iommu_fault_consumer_del(struct iommu_fault_consumer *consumer);
-int iommu_fault_respond(struct iommu_fault_consumer *consumer, u64 cookie,
-			u32 pasid, u32 grpid,
-			enum iommu_page_response_code code);
+unsigned int iommu_fault_respond(struct iommu_fault_consumer *consumer,
+				 const struct iommu_fault_response *responses,
+				 unsigned int nr, int *err);
 void iommu_fault_drain(struct iommu_fault_consumer *consumer);
 
 /* For IOMMU drivers */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Unrecoverable faults: from the recording registers to who owns the device
+ * Unrecoverable faults: from the recording registers to who owns the device;
+ * and the answers to page requests
  *
  * The interrupt copies a bounded number of records and clears them, so that
  * the hardware can go on.  Its thread looks the device up and reports; what
@@ -19,8 +20,11 @@
 #include <linux/interrupt.h>
 #include <linux/iommu-fault.h>
 #include <linux/jiffies.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
+#include <linux/pci.h>
 #include <linux/ratelimit.h>
+#include <linux/slab.h>
 
 #include "iommu.h"
 #include "pasid.h"
@@ -225,6 +229,75 @@ static bool fault_flood(struct device *dev, u32 pasid)
 	dev_warn_ratelimited(dev, "too many faults, those of PASID 0x%x are not reported any more\n",
 			     pasid);
 	return true;
+}
+
+/* As many answers as this need no memory but the stack. */
+#define RESPONSES_SMALL	4
+
+/**
+ * intel_page_response_desc() - Page group response, 7.6.1
+ * @info: of the device that hears it
+ * @flags: IOMMU_FAULT_PAGE_REQUEST_* of the last request of the group
+ * @resp: the answer
+ * @desc: filled in
+ */
+void intel_page_response_desc(const struct device_domain_info *info, u32 flags,
+			      const struct iommu_page_response *resp,
+			      struct qi_desc *desc)
+{
+	bool pasid = flags & IOMMU_FAULT_PAGE_REQUEST_PASID_VALID;
+	bool last = flags & IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE;
+
+	desc->qw0 = QI_PGRP_PASID(resp->pasid) |
+		    QI_PGRP_DID(PCI_DEVID(info->bus, info->devfn)) |
+		    QI_PGRP_PASID_P(pasid) |
+		    QI_PGRP_RESP_CODE(resp->code) |
+		    QI_PGRP_RESP_TYPE;
+	desc->qw1 = QI_PGRP_IDX(resp->grpid) | QI_PGRP_LPIG(last);
+	desc->qw2 = 0;
+	desc->qw3 = 0;
+}
+
+/**
+ * intel_iommu_page_responses() - The op iommu_ops.page_responses
+ * @dev: the device that hears them
+ * @answers: the answers
+ * @nr: how many
+ *
+ * One wait for each INTEL_QI_BATCH of them, or less if there is no memory.
+ *
+ * Context: may sleep.
+ */
+void intel_iommu_page_responses(struct device *dev,
+				const struct iommu_page_answer *answers,
+				unsigned int nr)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct qi_desc small[RESPONSES_SMALL], *desc = small;
+	unsigned int i, max = RESPONSES_SMALL;
+	struct qi_desc *mem = NULL;
+
+	if (nr > max) {
+		mem = kmalloc_array(min(nr, INTEL_QI_BATCH), sizeof(*mem),
+				    GFP_KERNEL);
+		if (mem) {
+			desc = mem;
+			max = INTEL_QI_BATCH;
+		}
+	}
+
+	for (; nr; nr -= i, answers += i) {
+		for (i = 0; i < nr && i < max; i++)
+			intel_page_response_desc(info, answers[i].flags,
+						 &answers[i].resp, &desc[i]);
+		/*
+		 * A time-out of an invalidation by somebody else aborts the
+		 * wait, not what is before it.  Sent again, the device would
+		 * find it unexpected (PCIe 6.0, 10.5.2.3).
+		 */
+		qi_submit_sync(info->iommu, desc, i, QI_OPT_NO_RETRY);
+	}
+	kfree(mem);
 }
 
 static void fault_report_lost(struct intel_iommu *iommu)

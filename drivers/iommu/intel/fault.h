@@ -4,10 +4,21 @@
 
 #include <linux/types.h>
 
+struct device;
+struct device_domain_info;
 struct intel_iommu;
+struct iommu_page_answer;
+struct iommu_page_response;
+struct qi_desc;
 
 /* Records that one interrupt reads, and that are reported at once */
 #define INTEL_FAULT_BATCH	32
+
+/*
+ * Descriptors that users may have submitted at once.  Half the queue: the
+ * flushes of other CPUs find room beside it.
+ */
+#define INTEL_QI_BATCH		(QI_LENGTH / 2 - 2)
 
 /* A fault recording register, 11.4.14 */
 struct intel_fault_record {
@@ -53,5 +64,11 @@ void dmar_fault_do_one(struct intel_iommu *iommu, int type, u8 fault_reason,
 		       u32 pasid, u16 source_id, unsigned long long addr);
 
 void intel_fault_drain(struct intel_iommu *iommu);
+void intel_page_response_desc(const struct device_domain_info *info, u32 flags,
+			      const struct iommu_page_response *resp,
+			      struct qi_desc *desc);
+void intel_iommu_page_responses(struct device *dev,
+				const struct iommu_page_answer *answers,
+				unsigned int nr);
 
 #endif /* __INTEL_FAULT_H */

@@ -20,11 +20,11 @@
 #include "../iommu-pages.h"
 
 /*
- * Descriptors of one submission.  Half the queue: the flushes of other CPUs
- * find room beside it.  Also the entries of one pass, which interrupts are
- * off for: as many submissions as the domain has devices, at most three each.
+ * Descriptors of one submission.  Also the entries of one pass, which
+ * interrupts are off for: as many submissions as the domain has devices, at
+ * most three each.
  */
-#define NESTED_BATCH		(QI_LENGTH / 2 - 2)
+#define NESTED_BATCH		INTEL_QI_BATCH
 /* A call with this many entries needs no memory but the stack. */
 #define NESTED_SMALL		4
 /* How often a submission is tried that a time-out aborts */

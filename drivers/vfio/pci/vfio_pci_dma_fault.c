@@ -54,8 +54,12 @@
 #define FAULT_KINDS							\
 	(VFIO_DMA_FAULT_UNRECOVERABLE | VFIO_DMA_FAULT_PAGE_REQUEST)
 
-/* Responses that are copied at once */
-#define FAULT_RESPONSES		16
+/*
+ * Responses that are copied, and go to the hardware, at once: as many as a
+ * device can wait for (PCIe 6.0, 10.4.1), and what the stack has room for
+ */
+#define FAULT_RESPONSES		512
+#define FAULT_RESPONSES_SMALL	4
 
 static_assert(sizeof(struct vfio_dma_fault) == 64);
 static_assert(offsetof(struct vfio_dma_fault_header, producer) == 64);
@@ -82,6 +86,19 @@ static_assert(VFIO_DMA_FAULT_F_ADDR == IOMMU_DMA_FAULT_F_ADDR);
 static_assert(VFIO_DMA_FAULT_F_MUTED == IOMMU_DMA_FAULT_F_MUTED);
 static_assert(VFIO_DMA_FAULT_RESPONSE_SUCCESS == (int)IOMMU_PAGE_RESP_SUCCESS);
 static_assert(VFIO_DMA_FAULT_RESPONSE_INVALID == (int)IOMMU_PAGE_RESP_INVALID);
+
+/* The user's array is copied as it is. */
+#define SAME(ours, theirs)						\
+	static_assert(offsetof(struct vfio_dma_fault_response, ours) ==	\
+		      offsetof(struct iommu_fault_response, theirs))
+static_assert(sizeof(struct vfio_dma_fault_response) ==
+	      sizeof(struct iommu_fault_response));
+SAME(cookie, cookie);
+SAME(pasid, pasid);
+SAME(group, grpid);
+SAME(code, code);
+SAME(__reserved, reserved);
+#undef SAME
 
 /**
  * struct vfio_pci_dma_fault - Faults of one device
@@ -251,7 +268,8 @@ out:
 	return taken;
 }
 
-static bool fault_page_request(void *priv, u64 cookie, struct iopf_group *group)
+static bool fault_page_request(void *priv, u64 cookie,
+			       const struct list_head *faults, unsigned int nr)
 {
 	struct vfio_pci_dma_fault *fault = priv;
 	struct iopf_fault *iopf;
@@ -259,11 +277,11 @@ static bool fault_page_request(void *priv, u64 cookie, struct iopf_group *group)
 	u32 i = 0;
 
 	spin_lock(&fault->ring_lock);
-	taken = vfio_pci_fault_ring_reserve(fault->ring, group->fault_count);
+	taken = vfio_pci_fault_ring_reserve(fault->ring, nr);
 	if (!taken)
 		goto out;
 
-	list_for_each_entry(iopf, &group->faults, list) {
+	list_for_each_entry(iopf, faults, list) {
 		struct iommu_fault_page_request *prm = &iopf->fault.prm;
 		struct vfio_dma_fault *entry;
 
@@ -805,62 +823,52 @@ static const struct vfio_pci_regops fault_region_ops = {
  * Region DMA_FAULT_RESPONSE
  */
 
-/* Returns how many of @response were taken; @ret says why not all */
-static unsigned int fault_respond(struct vfio_pci_dma_fault *fault,
-				  const struct vfio_dma_fault_response *response,
-				  unsigned int nr, int *ret)
-{
-	unsigned int i;
-
-	guard(rwsem_read)(&fault->lock);
-
-	for (i = 0; i < nr; i++, response++) {
-		if (!fault->consumer)
-			*ret = -ENODATA;
-		else if (response->__reserved)
-			*ret = -EINVAL;
-		else if (response->code == VFIO_DMA_FAULT_RESPONSE_FAILURE)
-			*ret = -EOPNOTSUPP;
-		else
-			*ret = iommu_fault_respond(fault->consumer,
-						   response->cookie,
-						   response->pasid,
-						   response->group,
-						   response->code);
-		if (*ret)
-			break;
-	}
-	return i;
-}
-
 static ssize_t response_region_rw(struct vfio_pci_core_device *vdev,
 				  char __user *buf, size_t count, loff_t *ppos,
 				  bool iswrite)
 {
-	struct vfio_dma_fault_response response[FAULT_RESPONSES];
+	struct iommu_fault_response small[FAULT_RESPONSES_SMALL];
+	struct vfio_pci_dma_fault *fault = vdev->dma_fault;
+	size_t todo = count / sizeof(*small), done = 0;
+	unsigned int nr, max = FAULT_RESPONSES_SMALL;
+	struct iommu_fault_response *mem = NULL;
 	u64 pos = *ppos & VFIO_PCI_OFFSET_MASK;
-	size_t done = 0;
 	int ret = 0;
 
-	if (!iswrite || pos || count % sizeof(*response))
+	if (!iswrite || pos || count % sizeof(*small))
 		return -EINVAL;
 
-	while (!ret && done < count) {
-		unsigned int nr = min(count - done, sizeof(response)) /
-				  sizeof(*response);
+	if (todo > max) {
+		nr = min(todo, FAULT_RESPONSES);
+		mem = kvmalloc_array(nr, sizeof(*mem), GFP_KERNEL);
+		if (mem)
+			max = nr;
+	}
 
-		if (copy_from_user(response, buf + done,
-				   nr * sizeof(*response))) {
-			ret = -EFAULT;
-			break;
+	while (!ret && done < todo) {
+		struct iommu_fault_response *responses = mem ?: small;
+		size_t left;
+
+		nr = min(todo - done, max);
+		left = copy_from_user(responses, buf + done * sizeof(*small),
+				      nr * sizeof(*small));
+		nr -= DIV_ROUND_UP(left, sizeof(*small));
+		scoped_guard(rwsem_read, &fault->lock) {
+			if (fault->consumer)
+				done += iommu_fault_respond(fault->consumer,
+							    responses, nr,
+							    &ret);
+			else
+				ret = -ENODATA;
 		}
-		done += fault_respond(vdev->dma_fault, response, nr, &ret) *
-			sizeof(*response);
+		if (!ret && left)
+			ret = -EFAULT;
 		if (fatal_signal_pending(current))
 			break;
 		cond_resched();
 	}
-	return done ?: ret;
+	kvfree(mem);
+	return done ? done * sizeof(*small) : ret;
 }
 
 static void response_region_release(struct vfio_pci_core_device *vdev,

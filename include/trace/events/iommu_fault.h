@@ -56,8 +56,9 @@ DEFINE_EVENT(iommu_dma_fault_class, iommu_fault_drop,
 /* A group of page requests; cookie 0: dropped, and answered at once */
 TRACE_EVENT(iommu_page_request,
 	    TP_PROTO(struct device *dev, u64 cookie,
-		     const struct iopf_group *group),
-	    TP_ARGS(dev, cookie, group),
+		     const struct iommu_page_answer *answer,
+		     const struct list_head *faults, u32 count),
+	    TP_ARGS(dev, cookie, answer, faults, count),
 	    TP_STRUCT__entry(__string(device, dev_name(dev))
 			     __field(u64, cookie)
 			     __field(u64, addr)
@@ -65,16 +66,15 @@ TRACE_EVENT(iommu_page_request,
 			     __field(u32, grpid)
 			     __field(u32, flags)
 			     __field(u32, count)),
-	    TP_fast_assign(const struct iommu_fault_page_request *prm =
-				&group->last_fault.fault.prm;
-
-			   __assign_str(device);
+	    TP_fast_assign(__assign_str(device);
 			   __entry->cookie = cookie;
-			   __entry->addr = prm->addr;
-			   __entry->pasid = prm->pasid;
-			   __entry->grpid = prm->grpid;
-			   __entry->flags = prm->flags;
-			   __entry->count = group->fault_count;),
+			   __entry->addr = list_last_entry(faults,
+							   struct iopf_fault,
+							   list)->fault.prm.addr;
+			   __entry->pasid = answer->resp.pasid;
+			   __entry->grpid = answer->resp.grpid;
+			   __entry->flags = answer->flags;
+			   __entry->count = count;),
 	    TP_printk("%s cookie=%llu pasid=%d group=%u addr=0x%llx pages=%u",
 		      __get_str(device), __entry->cookie,
 		      __entry->flags & IOMMU_FAULT_PAGE_REQUEST_PASID_VALID ?
@@ -83,22 +83,19 @@ TRACE_EVENT(iommu_page_request,
 );
 
 TRACE_EVENT(iommu_page_response,
-	    TP_PROTO(struct device *dev, const struct iopf_group *group,
-		     u32 code),
-	    TP_ARGS(dev, group, code),
+	    TP_PROTO(struct device *dev,
+		     const struct iommu_page_answer *answer),
+	    TP_ARGS(dev, answer),
 	    TP_STRUCT__entry(__string(device, dev_name(dev))
 			     __field(u32, pasid)
 			     __field(u32, grpid)
 			     __field(u32, flags)
 			     __field(u32, code)),
-	    TP_fast_assign(const struct iommu_fault_page_request *prm =
-				&group->last_fault.fault.prm;
-
-			   __assign_str(device);
-			   __entry->pasid = prm->pasid;
-			   __entry->grpid = prm->grpid;
-			   __entry->flags = prm->flags;
-			   __entry->code = code;),
+	    TP_fast_assign(__assign_str(device);
+			   __entry->pasid = answer->resp.pasid;
+			   __entry->grpid = answer->resp.grpid;
+			   __entry->flags = answer->flags;
+			   __entry->code = answer->resp.code;),
 	    TP_printk("%s pasid=%d group=%u code=%u", __get_str(device),
 		      __entry->flags & IOMMU_FAULT_PAGE_REQUEST_PASID_VALID ?
 			(int)__entry->pasid : -1,

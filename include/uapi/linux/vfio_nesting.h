@@ -521,11 +521,14 @@ struct vfio_dma_fault {
  * pwrite() an array of these at offset 0 of the region
  * VFIO_REGION_SUBTYPE_NESTED_DMA_FAULT_RESPONSE.
  *
- * Return: the bytes that were taken: less than all if one was refused, or -1
- * with errno if it was the first
+ * Those that are written in one call share the waits for the hardware.
+ *
+ * Return: the bytes that were taken: less than all if one was refused, and
+ * those before it are answered; or -1 with errno if it was the first
  *
  * * EINVAL: unknown code, a reserved field is not 0, offset not 0, length no
  *   multiple of the size
+ * * EFAULT: it cannot be read
  * * EOPNOTSUPP: FAILURE: it would disable page requests of the whole function
  * * ENOENT: no such group is outstanding: it was answered, unbound or reset
  * * ENODATA: faults are off

@@ -6,6 +6,7 @@
  * monitor's of what the IOMMU saw.
  */
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include "nest_test.h"
 
@@ -118,6 +119,21 @@ static bool answered(struct nest *n, u64 ok, u64 invalid)
 	       ptd_read64(&n->ptd, PTD_CNT_RESP_INVALID),
 	       ptd_read64(&n->ptd, PTD_CNT_RESP_FAILURE), ok, invalid);
 	return false;
+}
+
+/*
+ * Groups that nobody has answered, of those that the IOMMU has received.
+ * Counts what is a group by itself: not for requests of several pages.
+ */
+static u64 unanswered(const struct imon *m)
+{
+	u64 count = imon_total(m, IOMMU_MON_EV_PR_RECEIVED);
+	int code;
+
+	for (code = 0; code < 3; code++)
+		count -= imon_total(m, IOMMU_MON_EV_PR_ANSWERED(code)) +
+			 imon_total(m, IOMMU_MON_EV_PR_AUTO(code));
+	return count;
 }
 
 static bool pri_is_on(struct nest *n)
@@ -303,6 +319,83 @@ TEST_F(nesting_pri, bad_answers)
 	EXPECT_TRUE(answered(n, 1, 0));
 	test_err(ENOENT, fault_respond(&self->r, &good, 1));
 	EXPECT_TRUE(answered(n, 1, 0));
+}
+
+static void expect_batch(struct __test_metadata *_metadata,
+			 struct fault_ring *r,
+			 struct vfio_dma_fault_response *resp, u32 count)
+{
+	struct vfio_dma_fault f;
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		ASSERT_EQ(1, fault_next(r, &f, 5000));
+		ASSERT_EQ(VFIO_DMA_FAULT_TYPE_PAGE_REQUEST, f.type);
+		resp[i] = (struct vfio_dma_fault_response){
+			.cookie = f.cookie, .pasid = f.pasid, .group = f.group,
+			.code = i & 1,
+		};
+	}
+}
+
+#define BATCH	300
+
+/* As many as there may be in one call: they share a wait */
+TEST_F(nesting_pri, batch)
+{
+	struct nest *n = &self->n;
+	struct vfio_dma_fault_response resp[BATCH];
+	const u32 wait = IOMMU_MON_EV_VTD(IOMMU_MON_VTD_WAIT);
+	u64 before;
+	u32 i;
+
+	fault_close(&self->r);
+	test_ok(fault_open(&self->r, &n->d, VFIO_DMA_FAULT_PAGE_REQUEST, 512));
+	send(n, PASID, 0, PTD_PR_LAST | PTD_PR_EACH, BATCH);
+	expect_batch(_metadata, &self->r, resp, BATCH);
+	before = imon_total(&n->mon, wait);
+	EXPECT_EQ(BATCH, fault_respond(&self->r, resp, BATCH));
+	/* The host may have flushed something of its own. */
+	EXPECT_GT(BATCH / 10, imon_total(&n->mon, wait) - before);
+	EXPECT_TRUE(answered(n, BATCH / 2, BATCH / 2));
+
+	/* Up to the one that is bad, and none twice */
+	send(n, PASID, 100, PTD_PR_LAST | PTD_PR_EACH, BATCH);
+	expect_batch(_metadata, &self->r, resp, BATCH);
+	for (i = 100; i < BATCH; i += 100) {
+		resp[i].group++;
+		EXPECT_EQ(i == 100 ? 100 : 99,
+			  fault_respond(&self->r, &resp[i - 100 + (i > 100)],
+					BATCH - i + 100));
+		resp[i].group--;
+		test_ok(fault_respond(&self->r, &resp[i], 1) - 1);
+		test_err(ENOENT, fault_respond(&self->r, &resp[i], 1));
+	}
+	EXPECT_EQ(99, fault_respond(&self->r, &resp[201], 99));
+	EXPECT_TRUE(answered(n, BATCH, BATCH));
+}
+
+/* An array that ends where there is no memory: what can be read is taken */
+TEST_F(nesting_pri, batch_fault)
+{
+	struct nest *n = &self->n;
+	struct vfio_dma_fault_response resp[20], *at;
+	char *mem;
+
+	mem = mmap(NULL, 2 * SZ_4K, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)mem);
+	ASSERT_EQ(0, munmap(mem + SZ_4K, SZ_4K));
+	send(n, PASID, 0, PTD_PR_LAST | PTD_PR_EACH, 20);
+	expect_batch(_metadata, &self->r, resp, 20);
+	/* Twelve of them, and a half */
+	at = (void *)(mem + SZ_4K - 12 * sizeof(*resp) - sizeof(*resp) / 2);
+	memcpy(at, resp, 12 * sizeof(*resp));
+	EXPECT_EQ(12, fault_respond(&self->r, at, 20));
+	EXPECT_TRUE(answered(n, 6, 6));
+	test_err(EFAULT, fault_respond(&self->r, at + 12, 8));
+	EXPECT_EQ(8, fault_respond(&self->r, resp + 12, 8));
+	EXPECT_TRUE(answered(n, 10, 10));
 }
 
 /* The index of a group that was answered is used again: no answer for it */
@@ -557,32 +650,115 @@ TEST_F(nesting_pri, close)
 		  imon_total(&n->mon, IOMMU_MON_EV_PR_ANSWERED(1)));
 }
 
-/* A VMM that is killed while its device asks, on another processor */
-TEST_F_TIMEOUT(nesting_pri, killed, 60)
+/* Asks and answers, as fast as it can, and counts the rounds */
+static void ask_and_answer(FIXTURE_DATA(nesting_pri) *self, u32 *rounds)
+{
+	struct vfio_dma_fault_response resp[DEPTH] = {};
+	struct fault_ring *r = &self->r;
+	u32 i, count, group = 0;
+
+	for (;; (*(volatile u32 *)rounds)++) {
+		send(&self->n, PASID, group++ & 511,
+		     PTD_PR_LAST | PTD_PR_EACH, 40);
+		count = fault_pending(r);
+		for (i = 0; i < count; i++) {
+			const struct vfio_dma_fault *f = fault_peek(r, i);
+
+			resp[i].cookie = f->cookie;
+			resp[i].pasid = f->pasid;
+			resp[i].group = f->group;
+		}
+		fault_consume(r, count);
+		/* Some are dead when it comes to this */
+		for (i = 0; i < count; i++) {
+			int taken = fault_respond(r, resp + i, count - i);
+
+			i += taken > 0 ? taken : 0;
+		}
+	}
+}
+
+/* What takes the answers' place, on another processor */
+static void disturb(FIXTURE_DATA(nesting_pri) *self, int how)
 {
 	struct nest *n = &self->n;
-	pid_t pid;
-	int i, j;
+	u32 kinds = VFIO_DMA_FAULT_UNRECOVERABLE;
 
+	for (;;) {
+		switch (how) {
+		case 1:
+			kinds ^= VFIO_DMA_FAULT_PAGE_REQUEST;
+			fault_set(&n->d, kinds, DEPTH, self->r.eventfd);
+			break;
+		case 2:
+			vfio_device_reset(&n->d);
+			break;
+		case 3:
+			nest_unbind(&n->c, NEST_ALL_GROUPS, PASID);
+			nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t);
+			break;
+		}
+		usleep(1000);
+	}
+}
+
+/*
+ * A VMM that is killed while its device asks and it answers, and that turns
+ * page requests off, resets the device or unbinds meanwhile: each request has
+ * had one answer in the end
+ */
+TEST_F_TIMEOUT(nesting_pri, killed, 120)
+{
+	struct nest *n = &self->n;
+	u64 before, left = 0;
+	u32 *rounds;
+	pid_t pid;
+	int i, how;
+
+	rounds = mmap(NULL, SZ_4K, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)rounds);
+	before = unanswered(&n->mon);
 	close_all(self);
-	for (i = 0; i < 3; i++) {
+	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
+	for (how = 0; how < 4; how++) {
 		pid = fork();
 		ASSERT_LE(0, pid);
 		if (!pid) {
+			setpgid(0, 0);
 			memset(n, 0, sizeof(*n));
 			nest_setup_mon(_metadata, n, 0);
 			space_init(_metadata, n, &self->s, 0xa1);
 			test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID,
 					  &self->s.t));
 			test_ok(fault_open(&self->r, &n->d,
-					   VFIO_DMA_FAULT_PAGE_REQUEST, 16));
-			for (j = 0;; j++)
-				send(n, PASID, j & 511, PTD_PR_LAST, 7);
+					   VFIO_DMA_FAULT_PAGE_REQUEST, DEPTH));
+			if (!fork())
+				disturb(self, how);
+			ask_and_answer(self, rounds);
 		}
-		usleep(300000 + 50000 * i);
+		setpgid(pid, pid);
+		for (i = 0; i < 2000 && *(volatile u32 *)rounds < 30; i++)
+			usleep(10000);
+		EXPECT_LE(30, *rounds);
+		*rounds = 0;
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+		kill(-pid, SIGKILL);
+		while (waitpid(-pid, NULL, 0) > 0)
+			;
 	}
+
+	test_ok(imon_open(&n->mon));
+	for (i = 0; i < 5000; i++) {
+		left = unanswered(&n->mon) - before;
+		if (!left)
+			break;
+		usleep(1000);
+	}
+	EXPECT_EQ(0, left);
+	printf("# %llu answers by the VMM\n",
+	       imon_total(&n->mon, IOMMU_MON_EV_PR_ANSWERED(0)));
 }
 
 VFIO_TEST_MAIN

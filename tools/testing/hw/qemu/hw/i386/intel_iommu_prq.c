@@ -2,7 +2,7 @@
  * VT-d: page requests of intel-iommu,x-nesting=on
  *
  * The page request queue, its event, and the answers: VT-d specification,
- * revision 4.1, sections 7.4, 7.5 and 6.5.2.7; "spec" below is that one.
+ * revision 4.1, sections 7.4, 7.5 and 7.6.1; "spec" below is that one.
  *
  * Documented in tools/testing/hw/vtd-model.rst.
  *
@@ -220,7 +220,7 @@ bool vtd_prq_request(PCIBus *bus, void *opaque, int devfn,
 }
 
 /*
- * Page group response descriptor: spec 6.5.2.7.  Bit 2 of the second word was
+ * Page group response descriptor: spec 7.6.1.  Bit 2 of the second word was
  * LPIG in revision 3; software of that time sets it, and nobody looks.
  */
 int vtd_prq_response(IntelIOMMUState *s, const uint64_t *d, bool ignore)
