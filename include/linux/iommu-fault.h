@@ -40,11 +40,14 @@ enum iommu_dma_fault_reason {
 #define IOMMU_DMA_FAULT_F_PASID		BIT(0)	/* @pasid is valid */
 #define IOMMU_DMA_FAULT_F_ADDR		BIT(1)	/* @addr is valid */
 #define IOMMU_DMA_FAULT_F_MUTED		BIT(2)	/* the last one for a while */
+#define IOMMU_DMA_FAULT_F_MUTED_ALL	BIT(4)	/* with MUTED: of the device */
 
 /**
  * struct iommu_dma_fault - An access that the IOMMU refused for good
  * @flags: IOMMU_DMA_FAULT_F_*; MUTED: the IOMMU reports no more faults of this
- *	   PASID until its domain is replaced or attached again
+ *	   PASID until its domain is replaced or attached again, and perhaps
+ *	   none of PASIDs beside it that nothing is attached to.  MUTED_ALL:
+ *	   none of the device, until a domain is attached to any
  * @reason: enum iommu_dma_fault_reason
  * @hw_reason: the hardware's code
  * @stage: 1 or 2, the stage that refused; 0: neither, or it cannot be told

@@ -9,7 +9,9 @@
  * always read, whatever is printed.
  *
  * A device that raises faults faster than they can be of use to anyone has
- * those of the PASID disabled in its entry (FPD).
+ * those of the PASID disabled in its entry, of its PASID directory entry if
+ * there is no table (FPD, 9.5 and 9.6), or all of them in its context entry
+ * (9.4).
  *
  * Section and table numbers are those of the Intel VT-d specification, 4.1.
  */
@@ -25,6 +27,7 @@
 #include <linux/pci.h>
 #include <linux/ratelimit.h>
 #include <linux/slab.h>
+#include <kunit/visibility.h>
 
 #include "iommu.h"
 #include "pasid.h"
@@ -49,6 +52,9 @@ static unsigned int fault_limit __read_mostly = 65536;
 module_param(fault_limit, uint, 0644);
 MODULE_PARM_DESC(fault_limit,
 		 "Faults a device may raise in a second before those of its PASID are disabled, 0: no limit (65536).");
+
+/* PASIDs that may be muted in a second before their device is */
+#define FAULT_MUTES	8
 
 /* What the codes of 7.1.3, table 31, mean */
 struct fault_reason {
@@ -112,6 +118,18 @@ static bool fault_is_dma(u8 code)
 	return (code & 0xf0) != 0x20;
 }
 
+/* What @fault->hw_reason is in generic terms; false: no device's fault */
+VISIBLE_IF_KUNIT bool intel_fault_meaning(struct iommu_dma_fault *fault)
+{
+	u8 code = fault->hw_reason;
+
+	if (code < ARRAY_SIZE(fault_reasons)) {
+		fault->reason = fault_reasons[code].reason;
+		fault->stage = fault_reasons[code].stage;
+	}
+	return fault_is_dma(code);
+}
+
 /*
  * Copy and clear what is recorded, as long as there is room.  Returns whether
  * there is something to report.
@@ -173,42 +191,12 @@ static struct device *fault_dev(struct intel_iommu *iommu, u16 sid)
 }
 
 /*
- * Disable the faults of a PASID.  Only where there is an entry: one that is
- * missing cannot be made here, and what the device can do without it is
- * little.  Ends when the PASID is attached, or its domain is replaced.
+ * Does it go too fast?  The PASID that is seen then is the likely cause.  A
+ * device that goes on with others, or that uses one beyond its table, has all
+ * its faults disabled, until a nested domain is attached to it.  Returns
+ * IOMMU_DMA_FAULT_F_MUTED*, what was disabled.
  */
-static bool fault_mute(struct device_domain_info *info, u32 pasid)
-{
-	struct pasid_table *table = info->pasid_table;
-	struct intel_iommu *iommu = info->iommu;
-	struct pasid_entry *pte = NULL;
-	bool present = false;
-	u16 did = 0;
-
-	if (!table || pasid >= table->max_pasid)
-		return false;
-
-	spin_lock(&iommu->lock);
-	pte = get_pasid_table_from_pde((struct pasid_dir_entry *)table->table +
-				       (pasid >> PASID_PDE_SHIFT));
-	if (pte) {
-		pte += pasid & PASID_PTE_MASK;
-		present = pasid_pte_is_present(pte);
-		did = pasid_get_domain_id(pte);
-		WRITE_ONCE(pte->val[0], READ_ONCE(pte->val[0]) | PASID_PTE_FPD);
-		if (!ecap_coherent(iommu->ecap))
-			clflush_cache_range(pte, sizeof(*pte));
-	}
-	spin_unlock(&iommu->lock);
-
-	/* 6.5.2.3; what is not present is not cached */
-	if (present)
-		qi_flush_pasid_cache(iommu, did, QI_PC_PASID_SEL, pasid);
-	return pte;
-}
-
-/* Does it go too fast?  The one that is seen then is the likely cause. */
-static bool fault_flood(struct device *dev, u32 pasid)
+static u32 fault_flood(struct device *dev, u32 pasid)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
 	struct intel_fault_rate *rate = &info->fault_rate;
@@ -217,18 +205,42 @@ static bool fault_flood(struct device *dev, u32 pasid)
 	if (time_after_eq(jiffies, rate->start + HZ)) {
 		rate->start = jiffies;
 		rate->nr = 0;
+		rate->mutes = 0;
 	}
 	if (!limit || ++rate->nr < limit)
-		return false;
+		return 0;
 
 	/* The next one has less time. */
 	rate->nr = limit / 2;
-	if (!fault_mute(info, pasid))
-		return false;
+	if (++rate->mutes < FAULT_MUTES && intel_pasid_mute(info, pasid)) {
+		dev_warn_ratelimited(dev, "too many faults, those of PASID 0x%x are not reported any more\n",
+				     pasid);
+		return IOMMU_DMA_FAULT_F_MUTED;
+	}
+	if (!intel_context_mute(info, true))
+		return 0;
 
-	dev_warn_ratelimited(dev, "too many faults, those of PASID 0x%x are not reported any more\n",
-			     pasid);
-	return true;
+	/* After it, and there before it: rather once too often than never */
+	WRITE_ONCE(rate->muted_all, true);
+	dev_warn_ratelimited(dev, "too many faults, they are not reported any more\n");
+	return IOMMU_DMA_FAULT_F_MUTED | IOMMU_DMA_FAULT_F_MUTED_ALL;
+}
+
+/**
+ * intel_fault_unmute() - Report the faults of a device again
+ * @info: the device, that a nested domain is attached to
+ *
+ * Those of other PASIDs that were muted one by one stay so.
+ *
+ * Context: may sleep; group->mutex is held.
+ */
+void intel_fault_unmute(struct device_domain_info *info)
+{
+	if (!READ_ONCE(info->fault_rate.muted_all))
+		return;
+
+	WRITE_ONCE(info->fault_rate.muted_all, false);
+	intel_context_mute(info, false);
 }
 
 /* As many answers as this need no memory but the stack. */
@@ -317,9 +329,9 @@ static struct device *fault_dev(struct intel_iommu *iommu, u16 sid)
 	return NULL;
 }
 
-static bool fault_flood(struct device *dev, u32 pasid)
+static u32 fault_flood(struct device *dev, u32 pasid)
 {
-	return false;
+	return 0;
 }
 
 static void fault_report_lost(struct intel_iommu *iommu)
@@ -348,25 +360,20 @@ static void fault_print(struct intel_iommu *iommu,
 static void fault_report(struct intel_iommu *iommu,
 			 const struct intel_fault_record *rec)
 {
-	u8 code = dma_frcd_fault_reason(rec->hi);
 	struct iommu_dma_fault fault = {
 		.flags = IOMMU_DMA_FAULT_F_ADDR,
-		.hw_reason = code,
+		.hw_reason = dma_frcd_fault_reason(rec->hi),
 		.addr = rec->addr,
 	};
 	struct device *dev = NULL;
 
-	if (fault_is_dma(code))
+	if (intel_fault_meaning(&fault))
 		dev = fault_dev(iommu, dma_frcd_source_id(rec->lo));
 	if (!dev) {
 		fault_print(iommu, rec);
 		return;
 	}
 
-	if (code < ARRAY_SIZE(fault_reasons)) {
-		fault.reason = fault_reasons[code].reason;
-		fault.stage = fault_reasons[code].stage;
-	}
 	if (dma_frcd_pasid_present(rec->lo)) {
 		fault.flags |= IOMMU_DMA_FAULT_F_PASID;
 		fault.pasid = dma_frcd_pasid_value(rec->hi);
@@ -383,8 +390,7 @@ static void fault_report(struct intel_iommu *iommu,
 	if (rec->lo & FRCD_LO_PRIV)
 		fault.perm |= IOMMU_FAULT_PERM_PRIV;
 
-	if (fault_flood(dev, fault.pasid))
-		fault.flags |= IOMMU_DMA_FAULT_F_MUTED;
+	fault.flags |= fault_flood(dev, fault.pasid);
 
 	if (iommu_report_dma_fault(dev, &fault))
 		fault_print(iommu, rec);

@@ -7,6 +7,7 @@
 struct device;
 struct device_domain_info;
 struct intel_iommu;
+struct iommu_dma_fault;
 struct iommu_page_answer;
 struct iommu_page_response;
 struct qi_desc;
@@ -54,21 +55,30 @@ struct intel_fault {
  * struct intel_fault_rate - How many faults a device raises
  * @start: when the counting began, in jiffies
  * @nr: faults since then
+ * @mutes: PASIDs that were muted since then
+ * @muted_all: FPD is set in the context entry
  */
 struct intel_fault_rate {
 	unsigned long	start;
 	unsigned int	nr;
+	unsigned int	mutes;
+	bool		muted_all;
 };
 
 void dmar_fault_do_one(struct intel_iommu *iommu, int type, u8 fault_reason,
 		       u32 pasid, u16 source_id, unsigned long long addr);
 
 void intel_fault_drain(struct intel_iommu *iommu);
+void intel_fault_unmute(struct device_domain_info *info);
 void intel_page_response_desc(const struct device_domain_info *info, u32 flags,
 			      const struct iommu_page_response *resp,
 			      struct qi_desc *desc);
 void intel_iommu_page_responses(struct device *dev,
 				const struct iommu_page_answer *answers,
 				unsigned int nr);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+bool intel_fault_meaning(struct iommu_dma_fault *fault);
+#endif
 
 #endif /* __INTEL_FAULT_H */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests: what an invalidation entry of user space becomes
+ * KUnit tests: what an invalidation entry of user space becomes, and what the
+ * hardware's codes of faults mean
  */
 
 #include <kunit/test.h>
+#include <linux/iommu-fault.h>
 #include <linux/iommufd.h>
 #include <uapi/linux/iommufd.h>
 
@@ -95,9 +97,70 @@ static void test_parse_covers(struct kunit *test)
 	}
 }
 
+/*
+ * Codes that nobody outside the kernel can cause: root and context entries,
+ * PASID directory and table, and stage 2 are the host's (VT-d 4.1, 7.1.3).
+ * Those that a VMM can cause are what the selftest nesting_fault is about.
+ */
+static const struct {
+	u8	code;
+	u8	reason;
+	u8	stage;
+} host_codes[] = {
+	{ 0x31, IOMMU_DMA_FAULT_NO_PASID, 0 },
+	{ 0x38, IOMMU_DMA_FAULT_PASID_FETCH, 0 },
+	{ 0x39, IOMMU_DMA_FAULT_NO_PASID, 0 },
+	{ 0x3a, IOMMU_DMA_FAULT_BAD_PASID, 0 },
+	{ 0x40, IOMMU_DMA_FAULT_PASID_FETCH, 0 },
+	{ 0x41, IOMMU_DMA_FAULT_NO_PASID, 0 },
+	{ 0x42, IOMMU_DMA_FAULT_BAD_PASID, 0 },
+	{ 0x44, IOMMU_DMA_FAULT_UNKNOWN, 0 },
+	{ 0x45, IOMMU_DMA_FAULT_NO_PASID, 0 },
+	{ 0x46, IOMMU_DMA_FAULT_NO_PASID, 0 },
+	{ 0x48, IOMMU_DMA_FAULT_BAD_PASID, 0 },
+	{ 0x50, IOMMU_DMA_FAULT_PASID_FETCH, 0 },
+	{ 0x52, IOMMU_DMA_FAULT_BAD_PASID, 0 },
+	{ 0x58, IOMMU_DMA_FAULT_PASID_FETCH, 0 },
+	{ 0x5a, IOMMU_DMA_FAULT_BAD_PASID, 0 },
+	{ 0x5b, IOMMU_DMA_FAULT_BAD_PASID, 0 },
+	{ 0x77, IOMMU_DMA_FAULT_PERMISSION, 2 },
+	{ 0x78, IOMMU_DMA_FAULT_WALK, 2 },
+	{ 0x7a, IOMMU_DMA_FAULT_BAD_PTE, 2 },
+	{ 0x7b, IOMMU_DMA_FAULT_WALK, 2 },
+	{ 0x7c, IOMMU_DMA_FAULT_ACCESS, 2 },
+	{ 0x82, IOMMU_DMA_FAULT_PERMISSION, 1 },
+	{ 0x87, IOMMU_DMA_FAULT_OOR, 0 },
+	{ 0x90, IOMMU_DMA_FAULT_ACCESS, 1 },
+	{ 0xff, IOMMU_DMA_FAULT_UNKNOWN, 0 },
+};
+
+static void test_fault_codes(struct kunit *test)
+{
+	struct iommu_dma_fault fault;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(host_codes); i++) {
+		fault = (struct iommu_dma_fault){
+			.hw_reason = host_codes[i].code,
+		};
+		KUNIT_EXPECT_TRUE(test, intel_fault_meaning(&fault));
+		KUNIT_EXPECT_EQ_MSG(test, fault.reason, host_codes[i].reason,
+				    "code 0x%x", fault.hw_reason);
+		KUNIT_EXPECT_EQ_MSG(test, fault.stage, host_codes[i].stage,
+				    "code 0x%x", fault.hw_reason);
+	}
+	/* Interrupt remapping is of no guest's concern. */
+	for (i = 0; i < 256; i++) {
+		fault = (struct iommu_dma_fault){ .hw_reason = i };
+		KUNIT_EXPECT_EQ(test, intel_fault_meaning(&fault),
+				i < 0x20 || i > 0x2f);
+	}
+}
+
 static struct kunit_case nesting_test_cases[] = {
 	KUNIT_CASE_PARAM(test_parse, parse_gen_params),
 	KUNIT_CASE(test_parse_covers),
+	KUNIT_CASE(test_fault_codes),
 	{}
 };
 

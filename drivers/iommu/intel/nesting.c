@@ -398,7 +398,7 @@ static int nested_replace_entry(struct intel_iommu *iommu, struct device *dev,
 		spin_unlock(&iommu->lock);
 		return -EINVAL;
 	}
-	/* Faults that were too many are reported again: fault_mute() */
+	/* Faults that were too many are reported again. */
 	WRITE_ONCE(pte->val[0], READ_ONCE(pte->val[0]) & ~(u64)PASID_PTE_FPD);
 	WRITE_ONCE(pte->val[1], new.val[1]);
 	WRITE_ONCE(pte->val[2], new.val[2]);
@@ -407,6 +407,7 @@ static int nested_replace_entry(struct intel_iommu *iommu, struct device *dev,
 	if (!ecap_coherent(iommu->ecap))
 		clflush_cache_range(pte, sizeof(*pte));
 	nested_flush_replaced(iommu, dev, pasid, old_did, did);
+	intel_fault_unmute(dev_iommu_priv_get(dev));
 	return 0;
 }
 

@@ -84,6 +84,7 @@ static_assert(VFIO_DMA_FAULT_PERM_PRIV == IOMMU_FAULT_PERM_PRIV);
 static_assert(VFIO_DMA_FAULT_F_PASID == IOMMU_DMA_FAULT_F_PASID);
 static_assert(VFIO_DMA_FAULT_F_ADDR == IOMMU_DMA_FAULT_F_ADDR);
 static_assert(VFIO_DMA_FAULT_F_MUTED == IOMMU_DMA_FAULT_F_MUTED);
+static_assert(VFIO_DMA_FAULT_F_MUTED_ALL == IOMMU_DMA_FAULT_F_MUTED_ALL);
 static_assert(VFIO_DMA_FAULT_RESPONSE_SUCCESS == (int)IOMMU_PAGE_RESP_SUCCESS);
 static_assert(VFIO_DMA_FAULT_RESPONSE_INVALID == (int)IOMMU_PAGE_RESP_INVALID);
 
@@ -230,6 +231,22 @@ bool vfio_pci_fault_ring_publish(struct vfio_pci_fault_ring *ring, u32 nr)
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_fault_ring_publish);
 
+/*
+ * The device is reset.  Counted whatever the ring has room for: the user must
+ * not miss that its cookies are dead.  Returns whether there is an entry.
+ */
+VISIBLE_IF_KUNIT
+bool vfio_pci_fault_ring_reset(struct vfio_pci_fault_ring *ring)
+{
+	WRITE_ONCE(ring->header->resets, ++ring->resets);
+	if (!vfio_pci_fault_ring_reserve(ring, 1))
+		return false;
+
+	vfio_pci_fault_ring_entry(ring, 0, VFIO_DMA_FAULT_TYPE_RESET);
+	return true;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_fault_ring_reset);
+
 static void fault_publish(struct vfio_pci_dma_fault *fault, u32 nr)
 {
 	lockdep_assert_held(&fault->ring_lock);
@@ -330,11 +347,8 @@ static void fault_reset(void *priv)
 	struct vfio_pci_dma_fault *fault = priv;
 
 	spin_lock(&fault->ring_lock);
-	if (vfio_pci_fault_ring_reserve(fault->ring, 1)) {
-		vfio_pci_fault_ring_entry(fault->ring, 0,
-					  VFIO_DMA_FAULT_TYPE_RESET);
+	if (vfio_pci_fault_ring_reset(fault->ring))
 		fault_publish(fault, 1);
-	}
 	spin_unlock(&fault->ring_lock);
 }
 
@@ -450,9 +464,11 @@ static int fault_resize(struct vfio_pci_dma_fault *fault,
 	ring->seq = old->seq;
 	ring->lost = old->lost;
 	ring->hw_lost = old->hw_lost;
+	ring->resets = old->resets;
 	ring->header->producer = ring->producer;
 	ring->header->lost = ring->lost;
 	ring->header->hw_lost = ring->hw_lost;
+	ring->header->resets = ring->resets;
 	ring->user->consumer = ring->producer;
 	fault->ring = ring;
 	spin_unlock(&fault->ring_lock);

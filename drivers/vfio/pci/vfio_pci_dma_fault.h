@@ -21,6 +21,7 @@ struct vfio_pci_core_device;
  * @seq: number of the last entry, written or dropped
  * @lost: entries dropped
  * @hw_lost: times that the hardware lost faults
+ * @resets: times that the device was reset
  * @header: what the user can read of the above; never read here
  * @user: what the user can write; to be distrusted
  * @entries: the entries; never read here
@@ -32,6 +33,7 @@ struct vfio_pci_fault_ring {
 	u64				seq;
 	u64				lost;
 	u64				hw_lost;
+	u64				resets;
 	struct vfio_dma_fault_header	*header;
 	struct vfio_dma_fault_user	*user;
 	struct vfio_dma_fault		*entries;
@@ -72,6 +74,7 @@ struct vfio_dma_fault *
 vfio_pci_fault_ring_entry(struct vfio_pci_fault_ring *ring, u32 i, u32 type);
 bool vfio_pci_fault_ring_publish(struct vfio_pci_fault_ring *ring, u32 nr);
 void vfio_pci_fault_ring_drop(struct vfio_pci_fault_ring *ring, u32 nr);
+bool vfio_pci_fault_ring_reset(struct vfio_pci_fault_ring *ring);
 #endif
 
 #endif /* __VFIO_PCI_DMA_FAULT_H */

@@ -405,6 +405,8 @@ struct vfio_device_feature_dma_fault {
  * @hw_lost: how often the IOMMU said that it lost faults before it could
  *	     record them: of any device behind it, and unknown how many
  * @lost: entries that were dropped because the ring was full
+ * @resets: how often the device was reset.  More than there were entries
+ *	    RESET: one was dropped; what is asked for before that gap is void
  * @__reserved: 0
  * @producer: of the next entry that will be written, see below
  * @__reserved2: 0
@@ -432,7 +434,8 @@ struct vfio_dma_fault_header {
 	__aligned_u64 ring_offset;
 	__aligned_u64 hw_lost;
 	__aligned_u64 lost;
-	__u8	__reserved[24];
+	__aligned_u64 resets;
+	__u8	__reserved[16];
 	__u32	producer;
 	__u32	__reserved2;
 };
@@ -471,7 +474,7 @@ struct vfio_dma_fault_user {
  * has to be answered once.
  *
  * RESET: the device was or is being reset.  Page requests before it are
- * answered.
+ * answered.  Counted in @resets of the header, also if the ring is full.
  */
 struct vfio_dma_fault {
 	__aligned_u64 seq;
@@ -482,9 +485,15 @@ struct vfio_dma_fault {
 	__u32	flags;
 #define VFIO_DMA_FAULT_F_PASID		(1U << 0)
 #define VFIO_DMA_FAULT_F_ADDR		(1U << 1)
-/* Too many: no more of this PASID are reported until it is bound again */
+/*
+ * Too many: no more of this PASID are reported until it is bound again.  If it
+ * never was bound, this may include others that were not: of those with the
+ * same upper bits, on VT-d 64 of them, until one is bound.
+ */
 #define VFIO_DMA_FAULT_F_MUTED		(1U << 2)
 #define VFIO_DMA_FAULT_F_LAST		(1U << 3)
+/* With F_MUTED: no more of the device, until anything is bound to it */
+#define VFIO_DMA_FAULT_F_MUTED_ALL	(1U << 4)
 	__u32	pasid;
 	__u32	perm;
 #define VFIO_DMA_FAULT_PERM_READ	(1U << 0)

@@ -600,30 +600,134 @@ TEST_F(nesting_pri, disable)
 	test_err(ENODATA, fault_drain(&n->d));
 }
 
-/* A reset: RESET is in the ring, and what came before is dead */
-TEST_F(nesting_pri, reset)
+/*
+ * RESET is in the ring, and what came before is dead: what was delivered, what
+ * is half here, what is on its way, a descriptor that waits for its page, and
+ * one whose accesses fail
+ */
+static void reset(struct __test_metadata *_metadata,
+		  FIXTURE_DATA(nesting_pri) *self,
+		  int (*how)(const struct vfio_device *))
 {
 	struct nest *n = &self->n;
-	struct vfio_dma_fault f, g;
+	struct vfio_dma_fault_response resp[8] = {};
+	struct ptd_desc fails = {
+		.op = PTD_OP_CRC32,
+		.flags = PTD_F_NO_ATS,
+		.pasid = ptd_pasid(PASID),
+		.src = 0x1000,
+		.len = 8,
+	};
+	struct vfio_dma_fault f;
+	u64 before = unanswered(&n->mon);
+	u32 i, requests = 0;
 
-	send(n, PASID, 1, PTD_PR_LAST, 1);
-	send(n, PASID, 2, 0, 10);
+	take_away(_metadata, n, &self->s, PASID, 0);
+	start(n, 0, PASID, 0, 0, 64);
 	expect_request(_metadata, &self->r, &f, PASID, TEST_DST, true);
-	test_ok(vfio_device_reset(&n->d));
-	ASSERT_EQ(1, fault_next(&self->r, &g, 5000));
-	EXPECT_EQ(VFIO_DMA_FAULT_TYPE_RESET, g.type);
-	test_err(ENOENT, fault_answer(&self->r, &f,
-				      VFIO_DMA_FAULT_RESPONSE_SUCCESS));
+	resp[requests++] = (struct vfio_dma_fault_response){
+		.cookie = f.cookie, .pasid = PASID, .group = f.group,
+	};
+	send(n, PASID, 101, PTD_PR_LAST, 1);
+	send(n, PASID, 102, 0, 10);
+	test_ok(fault_drain(&n->d));
+	imon_write32(&n->mon, IMON_PRQ_HOLD, 1);
+	send(n, PASID, 103, PTD_PR_LAST, 1);
+	for (i = 0; i < 4; i++)
+		ptd_submit(&n->ptd, 1, &fails);
+	test_ok(how(&n->d));
+	imon_write32(&n->mon, IMON_PRQ_HOLD, 0);
+
+	for (;;) {
+		ASSERT_EQ(1, fault_next(&self->r, &f, 5000));
+		if (f.type == VFIO_DMA_FAULT_TYPE_RESET)
+			break;
+		if (f.type == VFIO_DMA_FAULT_TYPE_UNRECOVERABLE)
+			continue;
+		ASSERT_LT(requests, ARRAY_SIZE(resp));
+		resp[requests++] = (struct vfio_dma_fault_response){
+			.cookie = f.cookie, .pasid = PASID, .group = f.group,
+		};
+	}
+	/* The drain before the reset has brought what was held */
+	EXPECT_EQ(3, requests);
+	for (i = 0; i < requests; i++)
+		test_err(ENOENT, fault_respond(&self->r, &resp[i], 1));
+	/* A part of a group has no answer of its own */
+	EXPECT_EQ(10, unanswered(&n->mon) - before);
+	EXPECT_EQ(1, self->r.header->resets);
 
 	/* All is as before: the binding, page requests, the ring */
 	test_ok(ptd_init(&n->ptd, &n->d));
+	EXPECT_EQ(0, ptd_read32(&n->ptd, PTD_QUEUE(0) + PTD_Q_PENDING));
 	EXPECT_TRUE(pri_is_on(n));
 	EXPECT_TRUE(answered(n, 0, 0));
-	send(n, PASID, 2, PTD_PR_LAST, 1);
+	send(n, PASID, 102, PTD_PR_LAST, 1);
 	expect_request(_metadata, &self->r, &f, PASID, TEST_DST, true);
 	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_SUCCESS));
 	EXPECT_TRUE(answered(n, 1, 0));
+	EXPECT_EQ(0, fault_pending(&self->r));
+	give_back(_metadata, &self->s, 0);
 	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
+}
+
+TEST_F(nesting_pri, reset)
+{
+	reset(_metadata, self, vfio_device_reset);
+}
+
+TEST_F(nesting_pri, hot_reset)
+{
+	reset(_metadata, self, vfio_device_hot_reset);
+}
+
+/* Page requests are off, and the device sends one all the same: a fault */
+TEST_F(nesting_pri, off)
+{
+	struct nest *n = &self->n;
+	struct vfio_dma_fault f;
+
+	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE, DEPTH,
+			  self->r.eventfd));
+	send(n, PASID, 1, PTD_PR_LAST, 1);
+	EXPECT_TRUE(answered(n, 0, 1));
+	ASSERT_EQ(1, fault_next(&self->r, &f, 5000));
+	EXPECT_EQ(VFIO_DMA_FAULT_TYPE_UNRECOVERABLE, f.type);
+	EXPECT_EQ(PASID, f.pasid);
+	EXPECT_EQ(TEST_DST, f.addr);
+	EXPECT_EQ(0x47, f.hw_reason);
+	EXPECT_EQ(VFIO_DMA_FAULT_REASON_UNKNOWN, f.reason);
+}
+
+/* A ring without room for RESET: the header tells */
+TEST_F(nesting_pri, reset_full)
+{
+	struct nest *n = &self->n;
+	struct vfio_dma_fault_response resp[DEPTH];
+	struct vfio_dma_fault f;
+
+	EXPECT_EQ(0, self->r.header->resets);
+	send(n, PASID, 0, PTD_PR_LAST | PTD_PR_EACH, DEPTH);
+	test_ok(fault_drain(&n->d));
+	EXPECT_EQ(DEPTH, fault_pending(&self->r));
+	test_ok(vfio_device_reset(&n->d));
+	EXPECT_EQ(1, self->r.header->resets);
+	EXPECT_EQ(1, self->r.header->lost);
+	EXPECT_EQ(DEPTH, fault_pending(&self->r));
+	expect_batch(_metadata, &self->r, resp, DEPTH);
+	test_err(ENOENT, fault_respond(&self->r, resp, DEPTH));
+
+	/* And with room */
+	test_ok(vfio_device_reset(&n->d));
+	EXPECT_EQ(2, self->r.header->resets);
+	ASSERT_EQ(1, fault_next(&self->r, &f, 5000));
+	EXPECT_EQ(VFIO_DMA_FAULT_TYPE_RESET, f.type);
+	EXPECT_EQ(DEPTH + 2, f.seq);
+
+	/* Another ring goes on with it */
+	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_PAGE_REQUEST, 2 * DEPTH,
+			  self->r.eventfd));
+	EXPECT_EQ(2, self->r.header->resets);
 }
 
 /* As a VMM on its way out: a mapping holds the device as a file does */
@@ -657,7 +761,7 @@ static void ask_and_answer(FIXTURE_DATA(nesting_pri) *self, u32 *rounds)
 	struct fault_ring *r = &self->r;
 	u32 i, count, group = 0;
 
-	for (;; (*(volatile u32 *)rounds)++) {
+	for (;; __atomic_add_fetch(rounds, 1, __ATOMIC_RELAXED)) {
 		send(&self->n, PASID, group++ & 511,
 		     PTD_PR_LAST | PTD_PR_EACH, 40);
 		count = fault_pending(r);
@@ -738,9 +842,12 @@ TEST_F_TIMEOUT(nesting_pri, killed, 120)
 			ask_and_answer(self, rounds);
 		}
 		setpgid(pid, pid);
-		for (i = 0; i < 2000 && *(volatile u32 *)rounds < 30; i++)
+		for (i = 0; i < 2000; i++) {
+			if (__atomic_load_n(rounds, __ATOMIC_RELAXED) >= 30)
+				break;
 			usleep(10000);
-		EXPECT_LE(30, *rounds);
+		}
+		EXPECT_GT(2000, i);
 		*rounds = 0;
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, NULL, 0));

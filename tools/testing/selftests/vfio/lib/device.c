@@ -127,6 +127,20 @@ int vfio_device_reset(const struct vfio_device *d)
 	return vfio_ioctl(d->fd, VFIO_DEVICE_RESET, NULL);
 }
 
+int vfio_device_hot_reset(const struct vfio_device *d)
+{
+	struct {
+		struct vfio_pci_hot_reset hdr;
+		s32 group_fd;
+	} arg = {
+		.hdr.argsz = sizeof(arg),
+		.hdr.count = 1,
+		.group_fd = d->group_fd,
+	};
+
+	return vfio_ioctl(d->fd, VFIO_DEVICE_PCI_HOT_RESET, &arg);
+}
+
 int vfio_device_irq_eventfd(const struct vfio_device *d, unsigned int index,
 			    unsigned int vector)
 {

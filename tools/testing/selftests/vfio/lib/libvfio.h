@@ -120,6 +120,8 @@ int vfio_device_config_write(const struct vfio_device *d, unsigned int off,
 			     const void *buf, size_t len);
 int vfio_device_enable(const struct vfio_device *d);
 int vfio_device_reset(const struct vfio_device *d);
+/* Its bus, on which there is nothing else */
+int vfio_device_hot_reset(const struct vfio_device *d);
 /* Returns an eventfd that VFIO_PCI_*_IRQ_INDEX @index, @vector signals */
 int vfio_device_irq_eventfd(const struct vfio_device *d, unsigned int index,
 			    unsigned int vector);
