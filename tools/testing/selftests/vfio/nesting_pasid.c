@@ -447,8 +447,8 @@ TEST_F(pasid_cgroup, exit)
  * On all processors processes allocate and free, in both containers, and are
  * killed in the middle of it.
  */
-#define CROWD		6
-#define CROWD_KILLS	40
+#define CROWD		4
+#define CROWD_KILLS	16
 #define CROWD_FIRST	0x800
 /* Each that is killed may leave one behind */
 #define CROWD_LAST	(CROWD_FIRST + CROWD_KILLS + 2 * CROWD - 1)
