@@ -66,6 +66,16 @@ static int irqs_off(struct nest *n)
 	return vfio_ioctl(n->d.fd, VFIO_DEVICE_SET_IRQS, &set);
 }
 
+/* The vector once more, with another eventfd */
+static int irq_again(struct __test_metadata *_metadata, struct nest *n, int fd)
+{
+	test_ok(irqs_off(n));
+	close(fd);
+	fd = vfio_device_irq_eventfd(&n->d, MSIX, 0);
+	EXPECT_LE(0, fd);
+	return fd;
+}
+
 /* Have the device send one; does it arrive? */
 static bool arrives(struct __test_metadata *_metadata, struct nest *n, int fd,
 		    int timeout_ms)
@@ -113,18 +123,12 @@ TEST_F(msi, after)
 	EXPECT_TRUE(arrives(_metadata, n, fd, 5000));
 	test_ok(unbind(self));
 	EXPECT_TRUE(arrives(_metadata, n, fd, 5000));
-	test_ok(irqs_off(n));
-	close(fd);
 
-	fd = vfio_device_irq_eventfd(&n->d, MSIX, 0);
-	ASSERT_LE(0, fd);
+	fd = irq_again(_metadata, n, fd);
 	test_ok(bind_it(self));
 	EXPECT_TRUE(arrives(_metadata, n, fd, 5000));
 	/* More of them, where the first is */
-	test_ok(irqs_off(n));
-	close(fd);
-	fd = vfio_device_irq_eventfd(&n->d, MSIX, 0);
-	ASSERT_LE(0, fd);
+	fd = irq_again(_metadata, n, fd);
 	EXPECT_TRUE(arrives(_metadata, n, fd, 5000));
 }
 
@@ -147,10 +151,7 @@ TEST_F(msi, other_entries)
 	self->ct.s1dss = CD_DSS_STAGE2;
 	cd_ste(&self->ct, &self->ste);
 	test_ok(bind_it(self));
-	test_ok(irqs_off(n));
-	close(fd);
-	fd = vfio_device_irq_eventfd(&n->d, MSIX, 0);
-	ASSERT_LE(0, fd);
+	fd = irq_again(_metadata, n, fd);
 	EXPECT_TRUE(arrives(_metadata, n, fd, 5000));
 }
 
