@@ -83,7 +83,8 @@ struct fault_slots {
  * @dev: the device
  * @ops: what to call
  * @priv: for @ops
- * @page_requests: @ops->page_request is wanted; changes under fault_lock
+ * @page_requests: @ops->page_request is wanted; changes under fault_lock and
+ *		   @lock
  * @respond_lock: held from taking groups out of their slots until they are
  *		  answered
  * @lock: the members below, and serialises the calls of @ops
@@ -268,7 +269,8 @@ static bool fault_give(struct iommu_fault_consumer *consumer,
 	u64 cookie = 0;
 
 	spin_lock(&consumer->lock);
-	if (!consumer->closed) {
+	/* While they are being switched off, nobody would look for this one. */
+	if (consumer->page_requests) {
 		cookie = fault_hold(consumer, answer);
 		if (!cookie) {
 			consumer->ops->dropped(consumer->priv, nr);
@@ -537,6 +539,13 @@ iommu_fault_consumer_add(struct device *dev,
 }
 EXPORT_SYMBOL_GPL(iommu_fault_consumer_add);
 
+static void fault_want_requests(struct iommu_fault_consumer *consumer, bool on)
+{
+	spin_lock(&consumer->lock);
+	consumer->page_requests = on;
+	spin_unlock(&consumer->lock);
+}
+
 /**
  * iommu_fault_consumer_page_requests() - Take page requests, or no longer
  * @consumer: the consumer
@@ -576,10 +585,10 @@ int iommu_fault_consumer_page_requests(struct iommu_fault_consumer *consumer,
 		spin_unlock(&consumer->lock);
 	}
 
-	consumer->page_requests = on;
+	fault_want_requests(consumer, on);
 	ret = fault_switch_now(dev);
 	if (ret)
-		consumer->page_requests = false;
+		fault_want_requests(consumer, false);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(iommu_fault_consumer_page_requests);
@@ -599,10 +608,10 @@ void iommu_fault_consumer_del(struct iommu_fault_consumer *consumer)
 	mutex_lock(&dev->iommu->fault_lock);
 	spin_lock(&consumer->lock);
 	consumer->closed = true;
+	consumer->page_requests = false;
 	spin_unlock(&consumer->lock);
 
 	/* As long as it is there, drained requests are answered by it. */
-	consumer->page_requests = false;
 	fault_switch_now(dev);
 	fault_answer_held(consumer, IOMMU_PASID_INVALID);
 	rcu_assign_pointer(dev->iommu->fault_consumer, NULL);

@@ -806,6 +806,42 @@ static void disturb(FIXTURE_DATA(nesting_pri) *self, int how)
 	}
 }
 
+/* Switched off while the device asks: what nobody can answer, nobody holds */
+TEST_F(nesting_pri, off_asking)
+{
+	const u32 faults = VFIO_DMA_FAULT_UNRECOVERABLE, depth = 65536;
+	struct nest *n = &self->n;
+	u64 before = unanswered(&n->mon), left = 0;
+	pid_t pid;
+	int i, try;
+
+	/* A ring with room, whenever they are switched off */
+	fault_close(&self->r);
+	test_ok(fault_set(&n->d, 0, 0, -1));
+
+	pid = fork();
+	ASSERT_LE(0, pid);
+	while (!pid)
+		send(n, PASID, 1, PTD_PR_LAST | PTD_PR_EACH, 8);
+
+	for (i = 0; i < 20 && !left; i++) {
+		test_ok(fault_set(&n->d, faults | VFIO_DMA_FAULT_PAGE_REQUEST,
+				  depth, -1));
+		usleep(500);
+		test_ok(fault_set(&n->d, faults, depth, -1));
+		for (try = 0; try < 1000; try++) {
+			left = unanswered(&n->mon) - before;
+			if (!left)
+				break;
+			usleep(1000);
+		}
+		test_ok(fault_set(&n->d, 0, 0, -1));
+	}
+	EXPECT_EQ(0, left);
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+}
+
 /*
  * A VMM that is killed while its device asks and it answers, and that turns
  * page requests off, resets the device or unbinds meanwhile: each request has
