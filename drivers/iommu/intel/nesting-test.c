@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests: what an invalidation entry of user space becomes, and what the
- * hardware's codes of faults mean
+ * KUnit tests: what an invalidation entry of user space becomes, what the
+ * hardware's codes of faults mean, and who may make page requests
  */
 
 #include <kunit/test.h>
 #include <linux/iommu-fault.h>
+#include <linux/iommu-nesting.h>
 #include <linux/iommufd.h>
+#include <linux/pci.h>
 #include <uapi/linux/iommufd.h>
 
 #include "iommu.h"
@@ -157,10 +159,74 @@ static void test_fault_codes(struct kunit *test)
 	}
 }
 
+/* A function with the Page Request capability, as far as it is read */
+static int request_config(struct pci_bus *bus, unsigned int devfn, int where,
+			  int size, u32 *val)
+{
+	*val = where == 0x100 + PCI_PRI_MAX_REQ ? 32 : 0;
+	return PCIBIOS_SUCCESSFUL;
+}
+
+static struct pci_ops request_pci_ops = {
+	.read = request_config,
+};
+
+/* A VF has none: it would share those of its PF (PCIe 6.0, 10.4.2.1) */
+static void test_requests(struct kunit *test)
+{
+	struct iommu_nesting_info none = {}, out = {};
+	struct device_domain_info info = {
+		.pri_supported = true,
+	};
+	struct intel_iommu *iommu;
+	struct pci_bus *bus;
+	struct pci_dev *pdev;
+	void *queue;
+
+	iommu = kunit_kzalloc(test, sizeof(*iommu), GFP_KERNEL);
+	bus = kunit_kzalloc(test, sizeof(*bus), GFP_KERNEL);
+	pdev = kunit_kzalloc(test, sizeof(*pdev), GFP_KERNEL);
+	queue = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, iommu);
+	KUNIT_ASSERT_NOT_NULL(test, bus);
+	KUNIT_ASSERT_NOT_NULL(test, pdev);
+	KUNIT_ASSERT_NOT_NULL(test, queue);
+
+	bus->ops = &request_pci_ops;
+	pdev->bus = bus;
+	pdev->pri_cap = 0x100;
+	iommu->prq = queue;
+	info.dev = &pdev->dev;
+	info.iommu = iommu;
+
+	nested_request_info(&info, &out);
+	KUNIT_EXPECT_EQ(test, out.features, IOMMU_NESTING_FEAT_PAGE_REQUEST);
+	KUNIT_EXPECT_EQ(test, out.max_requests, 32);
+
+	pdev->is_virtfn = true;
+	nested_request_info(&info, &none);
+	pdev->is_virtfn = false;
+
+	/* Its answers would lack the PASID that the IOMMU sends. */
+	info.pasid_enabled = true;
+	nested_request_info(&info, &none);
+	info.pasid_enabled = false;
+
+	iommu->prq = NULL;
+	nested_request_info(&info, &none);
+	iommu->prq = queue;
+
+	info.pri_supported = false;
+	nested_request_info(&info, &none);
+	KUNIT_EXPECT_EQ(test, none.features, 0);
+	KUNIT_EXPECT_EQ(test, none.max_requests, 0);
+}
+
 static struct kunit_case nesting_test_cases[] = {
 	KUNIT_CASE_PARAM(test_parse, parse_gen_params),
 	KUNIT_CASE(test_parse_covers),
 	KUNIT_CASE(test_fault_codes),
+	KUNIT_CASE(test_requests),
 	{}
 };
 

@@ -586,8 +586,9 @@ int intel_nested_set_dev_pasid(struct iommu_domain *domain, struct device *dev,
  * Page requests, as intel_iommu_enable_iopf() would allow them.  A VF shares
  * those of its PF, so one that misbehaves takes them from all.
  */
-static void nested_request_info(struct device_domain_info *info,
-				struct iommu_nesting_info *out)
+VISIBLE_IF_KUNIT
+void nested_request_info(struct device_domain_info *info,
+			 struct iommu_nesting_info *out)
 {
 	struct pci_dev *pdev = to_pci_dev(info->dev);
 	u32 max;

@@ -4,7 +4,9 @@
 
 #include <linux/types.h>
 
+struct device_domain_info;
 struct iommu_hwpt_vtd_s1_invalidate;
+struct iommu_nesting_info;
 
 /* One valid entry of the user: an aligned block of 2^order pages */
 struct nested_inv {
@@ -16,6 +18,8 @@ struct nested_inv {
 #if IS_ENABLED(CONFIG_KUNIT)
 int nested_parse(const struct iommu_hwpt_vtd_s1_invalidate *entry,
 		 struct nested_inv *inv);
+void nested_request_info(struct device_domain_info *info,
+			 struct iommu_nesting_info *out);
 #endif
 
 #endif /* __INTEL_NESTING_H */
