@@ -314,25 +314,6 @@ int iommu_nested_unblock(struct device *dev, struct iommu_domain *parent)
 EXPORT_SYMBOL_GPL(iommu_nested_unblock);
 
 /**
- * iommu_nested_invalidate() - Do the invalidations of the owner of stage 1
- * @domain: a nested domain
- * @array: the user's entries; on return ->entry_num is how many were done
- *
- * Covers the device TLB.  However many entries there are, the driver lets
- * others run in between and ends when the caller is killed.
- *
- * Context: may sleep; reads user memory.  Detaching @domain meanwhile is
- * safe, freeing it is not.
- * Return: 0 or an error of the driver.
- */
-int iommu_nested_invalidate(struct iommu_domain *domain,
-			    struct iommu_user_data_array *array)
-{
-	return domain->ops->cache_invalidate_user(domain, array);
-}
-EXPORT_SYMBOL_GPL(iommu_nested_invalidate);
-
-/**
  * iommu_nesting_reset_prepare() - A function is about to be reset
  * @dev: the function
  *

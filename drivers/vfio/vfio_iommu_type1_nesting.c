@@ -787,9 +787,11 @@ static int vfio_nesting_invalidate(struct vfio_nesting *nest,
 			found = true;
 			err = vfio_nesting_invalidate_one(group, inv->pasid,
 							  binding, inv);
-			ret = ret ?: err;
-			if (!inv->entry_num)
-				return ret;
+			if (err) {
+				ret = ret ?: err;
+				if (!inv->entry_num)
+					return ret;
+			}
 			continue;
 		}
 

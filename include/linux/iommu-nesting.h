@@ -62,10 +62,29 @@ void iommu_nested_detach(struct iommu_domain *domain, struct device *dev,
 			 ioasid_t pasid);
 int iommu_nested_block(struct device *dev);
 int iommu_nested_unblock(struct device *dev, struct iommu_domain *parent);
-int iommu_nested_invalidate(struct iommu_domain *domain,
-			    struct iommu_user_data_array *array);
 void iommu_nesting_reset_prepare(struct device *dev);
 void iommu_nesting_reset_done(struct device *dev);
+
+/**
+ * iommu_nested_invalidate() - Do the invalidations of the owner of stage 1
+ * @domain: a nested domain
+ * @array: the user's entries; on return ->entry_num is how many were done
+ *
+ * Covers the device TLB.  However many entries there are, the driver lets
+ * others run in between and ends when the caller is killed.
+ *
+ * Inline: a guest does this more often than all else.
+ *
+ * Context: may sleep; reads user memory.  Detaching @domain meanwhile is
+ * safe, freeing it is not.
+ * Return: 0 or an error of the driver.
+ */
+static inline int
+iommu_nested_invalidate(struct iommu_domain *domain,
+			struct iommu_user_data_array *array)
+{
+	return domain->ops->cache_invalidate_user(domain, array);
+}
 #else
 static inline struct device *iommu_nesting_group_dev(struct iommu_group *group)
 {
