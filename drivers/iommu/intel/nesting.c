@@ -428,8 +428,8 @@ static bool nested_dev_supported(struct device *dev)
 static int nested_alloc_table(struct device_domain_info *info, ioasid_t pasid)
 {
 	struct pasid_dir_entry *dir = info->pasid_table->table;
-	u64 free = 0;
 	void *page;
+	u64 old;
 
 	if (pasid >= info->pasid_table->max_pasid)
 		return -EINVAL;
@@ -445,12 +445,18 @@ static int nested_alloc_table(struct device_domain_info *info, ioasid_t pasid)
 	if (!ecap_coherent(info->iommu->ecap))
 		clflush_cache_range(page, VTD_PAGE_SIZE);
 
-	/* Another PASID of the same block may have been faster. */
-	if (!try_cmpxchg64(&dir->val, &free,
-			   (u64)virt_to_phys(page) | PASID_PTE_PRESENT)) {
-		iommu_free_page(page);
-		return 0;
-	}
+	/*
+	 * Another PASID of the same block may have been faster.  Its faults
+	 * may have been disabled, intel_pasid_mute(), and are on again now.
+	 */
+	old = READ_ONCE(dir->val);
+	do {
+		if (old & PASID_PTE_PRESENT) {
+			iommu_free_page(page);
+			return 0;
+		}
+	} while (!try_cmpxchg64(&dir->val, &old,
+				(u64)virt_to_phys(page) | PASID_PTE_PRESENT));
 
 	if (!ecap_coherent(info->iommu->ecap))
 		clflush_cache_range(&dir->val, sizeof(*dir));
