@@ -496,6 +496,32 @@ TEST_F(nesting_pri, unbound)
 	EXPECT_EQ(0, self->r.header->lost);
 }
 
+/* Only what was asked for is in the ring, and the rest is not called lost */
+TEST_F(nesting_pri, kinds)
+{
+	struct nest *n = &self->n;
+	struct vfio_dma_fault f;
+	struct ptd_record rec;
+
+	take_away(_metadata, n, &self->s, PASID, 0);
+	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_PAGE_REQUEST, DEPTH,
+			  self->r.eventfd));
+	start(n, 0, PASID, 0, PTD_F_NO_ATS, 64);
+	test_ok(ptd_wait(&n->ptd, 0, &rec));
+	EXPECT_EQ(PTD_ST_WRITE_FAULT, rec.status);
+	test_ok(fault_drain(&n->d));
+	EXPECT_EQ(0, fault_pending(&self->r));
+	EXPECT_EQ(0, self->r.header->lost);
+
+	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE, DEPTH,
+			  self->r.eventfd));
+	start(n, 0, PASID, 0, PTD_F_NO_ATS, 64);
+	test_ok(ptd_wait(&n->ptd, 0, &rec));
+	ASSERT_EQ(1, fault_next(&self->r, &f, 5000));
+	EXPECT_EQ(VFIO_DMA_FAULT_TYPE_UNRECOVERABLE, f.type);
+	EXPECT_EQ(1, f.seq);
+}
+
 /* Every page request sent before a drain is there after it */
 TEST_F(nesting_pri, drain)
 {
