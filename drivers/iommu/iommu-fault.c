@@ -527,6 +527,8 @@ iommu_fault_consumer_add(struct device *dev,
 	if (!ret) {
 		/* What came before is not for the new consumer. */
 		fault_drain(dev);
+		if (dev_iommu_ops(dev)->faults_wanted)
+			dev_iommu_ops(dev)->faults_wanted(dev);
 		rcu_assign_pointer(dev->iommu->fault_consumer, consumer);
 	}
 	mutex_unlock(&dev->iommu->fault_lock);

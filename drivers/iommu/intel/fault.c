@@ -232,7 +232,7 @@ static u32 fault_flood(struct device *dev, u32 pasid)
  *
  * Those of other PASIDs that were muted one by one stay so.
  *
- * Context: may sleep; group->mutex is held.
+ * Context: may sleep.
  */
 void intel_fault_unmute(struct device_domain_info *info)
 {
@@ -241,6 +241,22 @@ void intel_fault_unmute(struct device_domain_info *info)
 
 	WRITE_ONCE(info->fault_rate.muted_all, false);
 	intel_context_mute(info, false);
+}
+
+/**
+ * intel_iommu_faults_wanted() - The op iommu_ops.faults_wanted
+ * @dev: the device
+ *
+ * But for what is attached and was muted: its owner has been told.
+ *
+ * Context: may sleep.
+ */
+void intel_iommu_faults_wanted(struct device *dev)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+
+	intel_fault_unmute(info);
+	intel_pasid_unmute(info);
 }
 
 /* As many answers as this need no memory but the stack. */

@@ -70,6 +70,7 @@ void dmar_fault_do_one(struct intel_iommu *iommu, int type, u8 fault_reason,
 
 void intel_fault_drain(struct intel_iommu *iommu);
 void intel_fault_unmute(struct device_domain_info *info);
+void intel_iommu_faults_wanted(struct device *dev);
 void intel_page_response_desc(const struct device_domain_info *info, u32 flags,
 			      const struct iommu_page_response *resp,
 			      struct qi_desc *desc);

@@ -946,7 +946,7 @@ static u32 mute(struct __test_metadata *_metadata, struct nest *n,
 
 /*
  * The first PASID of 16 blocks of the table that are not there: what a test
- * has muted or bound stays until the device is unbound from its driver
+ * has bound stays until the device is unbound from its driver
  */
 static u32 missing_blocks(struct nest *n)
 {
@@ -977,6 +977,34 @@ TEST_F(nesting_fault, muted_block)
 	dma_copies(_metadata, n, &n->ptd, neighbour, &self->s);
 	EXPECT_EQ(8, fault_pending(r));
 	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, neighbour));
+}
+
+/* Who takes the faults next has no part in what was muted */
+TEST_F(nesting_fault, muted_before)
+{
+	const u32 first = missing_blocks(&self->n);
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	u32 i, flags = 0;
+
+	if (!set_limit(4))
+		SKIP(return, "no %s", limit_file);
+	/* A block; an entry of one that is there; the device */
+	mute(_metadata, n, r, first);
+	mute(_metadata, n, r, 7);
+	for (i = 1; i < 1000 && !(flags & VFIO_DMA_FAULT_F_MUTED_ALL); i++)
+		flags = mute(_metadata, n, r, first + 64 * i);
+	EXPECT_TRUE(flags & VFIO_DMA_FAULT_F_MUTED_ALL);
+	EXPECT_EQ(0, recorded(n, PASID));
+
+	fault_close(r);
+	test_ok(fault_set(&n->d, 0, 0, -1));
+	test_ok(!set_limit(1000));
+	test_ok(fault_open(r, &n->d, VFIO_DMA_FAULT_UNRECOVERABLE, 64));
+	EXPECT_EQ(4, recorded(n, PASID));
+	EXPECT_EQ(4, recorded(n, first));
+	EXPECT_EQ(4, recorded(n, 7));
+	EXPECT_EQ(12, fault_pending(r));
 }
 
 /* A device that takes one PASID after the other is muted as a whole */
