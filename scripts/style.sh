@@ -8,8 +8,9 @@
 # macro twice where nothing can be evaluated twice: in initializers of tables
 # and as the variable of a loop (MACRO_ARG_REUSE).
 # FILE_PATH_CHANGES: MAINTAINERS comes with the exported series.
-# CONFIG_DESCRIPTION counts lines.
-no_kernel=FILE_PATH_CHANGES,CONFIG_DESCRIPTION
+# CONFIG_DESCRIPTION counts lines.  UNKNOWN_COMMIT_ID is any, where the source
+# has no history.
+no_kernel=FILE_PATH_CHANGES,CONFIG_DESCRIPTION,UNKNOWN_COMMIT_ID
 no_user=$no_kernel,BIT_MACRO,ARRAY_SIZE,VOLATILE,EMBEDDED_FUNCTION_NAME
 no_user+=,PREFER_DEFINED_ATTRIBUTE_MACRO,MACRO_ARG_REUSE
 
