@@ -14,7 +14,6 @@
 #include <linux/iommu.h>
 #include <linux/iommu-nesting.h>
 #include <linux/module.h>
-#include <linux/pci-ats.h>
 #include <linux/slab.h>
 #include <uapi/linux/iommufd.h>
 
@@ -312,40 +311,3 @@ int iommu_nested_unblock(struct device *dev, struct iommu_domain *parent)
 	return ret;
 }
 EXPORT_SYMBOL_GPL(iommu_nested_unblock);
-
-/**
- * iommu_nesting_reset_prepare() - A function is about to be reset
- * @dev: the function
- *
- * Until iommu_nesting_reset_done() its IOMMU does not wait for it.  Whoever
- * resets has stopped its requests (Bus Master Enable is clear).  The pairs may
- * nest.
- *
- * Context: may sleep.
- */
-void iommu_nesting_reset_prepare(struct device *dev)
-{
-	const struct iommu_ops *ops = nesting_ops(dev);
-
-	if (!ops)
-		return;
-	if (ops->reset_prepare)
-		ops->reset_prepare(dev);
-	iommu_fault_reset(dev);
-}
-EXPORT_SYMBOL_GPL(iommu_nesting_reset_prepare);
-
-/**
- * iommu_nesting_reset_done() - The reset of a function is over
- * @dev: the function, with its configuration restored
- *
- * Context: may sleep.
- */
-void iommu_nesting_reset_done(struct device *dev)
-{
-	const struct iommu_ops *ops = nesting_ops(dev);
-
-	if (ops && ops->reset_done)
-		ops->reset_done(dev);
-}
-EXPORT_SYMBOL_GPL(iommu_nesting_reset_done);

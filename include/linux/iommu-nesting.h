@@ -12,6 +12,7 @@
 #include <linux/errno.h>
 #include <linux/iommu.h>
 #include <linux/types.h>
+#include <linux/uaccess.h>
 
 /**
  * struct iommu_nesting_info - What nesting can do for one device
@@ -47,6 +48,32 @@ struct iommu_nesting_info {
 #define IOMMU_NESTING_PASID_EXEC	BIT(2)
 #define IOMMU_NESTING_PASID_PRIV	BIT(3)
 
+/**
+ * iommu_nested_copy_entry() - Copy an entry of a user's invalidations
+ * @entry: where to
+ * @size: its size
+ * @array: the user's
+ * @index: which entry
+ *
+ * iommu_copy_struct_from_user_array() refuses entries that are longer than what
+ * is known; with zeros behind it they mean the same.
+ *
+ * Context: may sleep; reads user memory.
+ * Return: 0; -EINVAL if entries are too short; -E2BIG for more than is known;
+ * -EFAULT.
+ */
+static inline int
+iommu_nested_copy_entry(void *entry, size_t size,
+			const struct iommu_user_data_array *array, u32 index)
+{
+	if (array->entry_len < size)
+		return -EINVAL;
+
+	return copy_struct_from_user(entry, size,
+				     array->uptr + array->entry_len * index,
+				     array->entry_len);
+}
+
 #if IS_ENABLED(CONFIG_IOMMU_NESTING)
 struct device *iommu_nesting_group_dev(struct iommu_group *group);
 int iommu_nesting_get_info(struct device *dev, struct iommu_nesting_info *info);
@@ -70,8 +97,9 @@ void iommu_nesting_reset_done(struct device *dev);
  * @domain: a nested domain
  * @array: the user's entries; on return ->entry_num is how many were done
  *
- * Covers the device TLB.  However many entries there are, the driver lets
- * others run in between and ends when the caller is killed.
+ * Covers the device TLB, unless the format has entries for that.  However many
+ * entries there are, the driver lets others run in between and ends when the
+ * caller is killed.
  *
  * Inline: a guest does this more often than all else.
  *

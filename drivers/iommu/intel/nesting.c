@@ -129,7 +129,7 @@ static int nested_add_devtlb(struct nested_batch *batch, struct cache_tag *tag)
 	unsigned int i, n;
 
 	/* A device that was pulled has no TLB, and its slot does not answer. */
-	if (!intel_devtlb_reachable(info) ||
+	if (!iommu_devtlb_reachable(tag->dev) ||
 	    pci_dev_is_disconnected(to_pci_dev(tag->dev)))
 		return 0;
 
@@ -229,22 +229,6 @@ int nested_parse(const struct iommu_hwpt_vtd_s1_invalidate *entry,
 	return 0;
 }
 
-/*
- * iommu_copy_struct_from_user_array() refuses entries that are longer than
- * what is known here; with zeros behind it they mean the same.
- */
-static int nested_copy_entry(struct iommu_hwpt_vtd_s1_invalidate *entry,
-			     const struct iommu_user_data_array *array,
-			     u32 index)
-{
-	if (array->entry_len < sizeof(*entry))
-		return -EINVAL;
-
-	return copy_struct_from_user(entry, sizeof(*entry),
-				     array->uptr + array->entry_len * index,
-				     array->entry_len);
-}
-
 /**
  * intel_nested_cache_invalidate_user() - Invalidate for the owner of stage 1
  * @domain: a nested domain
@@ -298,7 +282,8 @@ int intel_nested_cache_invalidate_user(struct iommu_domain *domain,
 	}
 
 	for (index = 0; index < array->entry_num; index++) {
-		ret = nested_copy_entry(&entry, array, index);
+		ret = iommu_nested_copy_entry(&entry, sizeof(entry), array,
+					      index);
 		if (!ret)
 			ret = nested_parse(&entry, &batch.inv[batch.nr_inv]);
 		if (ret)
@@ -357,7 +342,7 @@ static void nested_flush_replaced(struct intel_iommu *iommu, struct device *dev,
 			      &desc[nr++]);
 
 	rcu_read_lock();
-	if (info->ats_enabled && intel_devtlb_reachable(info) &&
+	if (info->ats_enabled && iommu_devtlb_reachable(dev) &&
 	    pci_device_is_present(to_pci_dev(dev))) {
 		desc[nr++].qw0 = QI_IWD_FENCE | QI_IWD_TYPE;
 		for (i = 0; i < (info->dtlb_extra_inval ? 2 : 1); i++)

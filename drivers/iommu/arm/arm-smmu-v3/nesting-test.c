@@ -116,7 +116,7 @@ static const struct cmd_case cmd_cases[] = {
 	  OP(TLBI_NH_VA) | 31 << 12 | 0x1234ull << 32 },
 	{ "granule", { OP(TLBI_NH_VA) | 31 << 12, 3 << 10 }, -EINVAL },
 	{ "no level", { OP(TLBI_NH_VA), 1 << 10 }, -EINVAL },
-	{ "device TLB is off", { OP(ATC_INV) }, 0, OP(ATC_INV) | 0x100ull << 32 },
+	{ "device TLB", { OP(ATC_INV) }, 1, OP(ATC_INV) | 0x100ull << 32 },
 	{ "stage 2", { OP(TLBI_S2_IPA) }, -EOPNOTSUPP },
 	{ "sync", { OP(CMD_SYNC) }, -EOPNOTSUPP },
 };

@@ -24,6 +24,7 @@
 #include "arm-smmu-v3.h"
 #include "fault.h"
 #include "nesting.h"
+#include "../../iommu-reset.h"
 
 /* 5.2: what of an entry is about stage 1 and the guest's to say */
 #define NESTED_STE_0	(STRTAB_STE_0_V | STRTAB_STE_0_CFG |		\
@@ -376,7 +377,7 @@ int nested_parse_cmd(const struct arm_smmu_nested_target *target, u64 cmd[2])
 			return -EINVAL;
 		cmd[0] &= ~CMDQ_ATC_0_SID;
 		cmd[0] |= FIELD_PREP(CMDQ_ATC_0_SID, target->sid);
-		return target->ats;
+		return 1;	/* nested_submit() looks whether there is one */
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -387,13 +388,27 @@ int nested_parse_cmd(const struct arm_smmu_nested_target *target, u64 cmd[2])
 }
 EXPORT_SYMBOL_IF_KUNIT(nested_parse_cmd);
 
+/* Where @domain translates, or NULL */
+static struct arm_smmu_master *nested_master(struct iommu_domain *domain)
+{
+	struct arm_smmu_domain *parent = to_smmu_nested_domain(domain)->s2_parent;
+	struct arm_smmu_master_domain *md;
+
+	lockdep_assert_held(&parent->devices_lock);
+
+	list_for_each_entry(md, &parent->devices, devices_elm) {
+		if (md->nested == domain)
+			return md->master;
+	}
+	return NULL;
+}
+
 /* A device that goes away after this gets a command for nothing. */
 static void nested_target(struct iommu_domain *domain,
 			  struct arm_smmu_nested_target *target)
 {
 	struct arm_smmu_domain *parent = to_smmu_nested_domain(domain)->s2_parent;
-	struct arm_smmu_master_domain *md;
-	unsigned long flags;
+	struct arm_smmu_master *master;
 
 	*target = (struct arm_smmu_nested_target) {
 		.smmu = parent->smmu,
@@ -401,35 +416,41 @@ static void nested_target(struct iommu_domain *domain,
 		.ssid_bits = parent->smmu->ssid_bits,
 	};
 
-	spin_lock_irqsave(&parent->devices_lock, flags);
-	list_for_each_entry(md, &parent->devices, devices_elm) {
-		if (md->nested != domain)
-			continue;
-		target->sid = md->master->streams[0].id;
-		target->ssid_bits = md->master->ssid_bits;
+	guard(spinlock_irqsave)(&parent->devices_lock);
+	master = nested_master(domain);
+	if (master) {
+		target->sid = master->streams[0].id;
+		target->ssid_bits = master->ssid_bits;
 		target->attached = true;
-		target->ats = md->master->ats_enabled &&
-			      arm_smmu_atc_reachable(md->master);
 	}
-	spin_unlock_irqrestore(&parent->devices_lock, flags);
+}
+
+/* Is its TLB in use?  Until the end of this RCU reader it will answer. */
+static bool nested_has_atc(struct iommu_domain *domain)
+{
+	struct arm_smmu_domain *parent = to_smmu_nested_domain(domain)->s2_parent;
+	struct arm_smmu_master *master;
+
+	guard(spinlock_irqsave)(&parent->devices_lock);
+	master = nested_master(domain);
+	return master && master->ats_enabled &&
+	       iommu_devtlb_reachable(master->dev);
 }
 
 static int nested_submit(struct iommu_domain *domain,
-			 struct arm_smmu_nested_target *target, u64 *cmds,
-			 u32 nr)
+			 struct arm_smmu_device *smmu, u64 *cmds, u32 nr)
 {
-	bool looked = false;
+	bool looked = false, atc = false;
 	u32 i, left = 0;
 
 	guard(rcu)();
 
 	for (i = 0; i < nr * CMDQ_ENT_DWORDS; i += CMDQ_ENT_DWORDS) {
 		if (FIELD_GET(CMDQ_0_OP, cmds[i]) == CMDQ_OP_ATC_INV) {
-			/* ATS may have gone off meanwhile, for a reset. */
 			if (!looked)
-				nested_target(domain, target);
+				atc = nested_has_atc(domain);
 			looked = true;
-			if (!target->ats)
+			if (!atc)
 				continue;
 		}
 		cmds[left++] = cmds[i];
@@ -438,25 +459,7 @@ static int nested_submit(struct iommu_domain *domain,
 	nr = left / CMDQ_ENT_DWORDS;
 	if (!nr)
 		return 0;
-	return arm_smmu_cmdq_issue_cmdlist(target->smmu, &target->smmu->cmdq,
-					   cmds, nr, true);
-}
-
-static int nested_copy_cmd(u64 cmd[2], const struct iommu_user_data_array *array,
-			   u32 index)
-{
-	struct vfio_nesting_smmuv3_cmd user;
-	int ret;
-
-	if (array->entry_len < sizeof(user))
-		return -EINVAL;
-
-	ret = copy_struct_from_user(&user, sizeof(user),
-				    array->uptr + array->entry_len * index,
-				    array->entry_len);
-	cmd[0] = le64_to_cpu(user.cmd[0]);
-	cmd[1] = le64_to_cpu(user.cmd[1]);
-	return ret;
+	return arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, nr, true);
 }
 
 /*
@@ -472,6 +475,7 @@ static int nested_cache_invalidate_user(struct iommu_domain *domain,
 					struct iommu_user_data_array *array)
 {
 	struct arm_smmu_nested_target target;
+	struct vfio_nesting_smmuv3_cmd user;
 	u32 index = 0, done = 0, nr = 0, max = NESTED_BATCH;
 	u64 cmds[NESTED_BATCH * CMDQ_ENT_DWORDS];
 	int ret = 0;
@@ -486,9 +490,13 @@ static int nested_cache_invalidate_user(struct iommu_domain *domain,
 	while (!ret && index < array->entry_num) {
 		u64 *cmd = &cmds[nr * CMDQ_ENT_DWORDS];
 
-		ret = nested_copy_cmd(cmd, array, index);
-		if (!ret)
-			ret = nested_parse_cmd(&target, cmd);
+		ret = iommu_nested_copy_entry(&user, sizeof(user), array,
+					      index);
+		if (ret)
+			break;
+		cmd[0] = le64_to_cpu(user.cmd[0]);
+		cmd[1] = le64_to_cpu(user.cmd[1]);
+		ret = nested_parse_cmd(&target, cmd);
 		if (ret < 0)
 			break;
 		nr += ret;
@@ -497,7 +505,7 @@ static int nested_cache_invalidate_user(struct iommu_domain *domain,
 		if (nr < max)
 			continue;
 
-		ret = nested_submit(domain, &target, cmds, nr);
+		ret = nested_submit(domain, target.smmu, cmds, nr);
 		nr = 0;
 		if (ret) {
 			ret = -EIO;
@@ -510,7 +518,7 @@ static int nested_cache_invalidate_user(struct iommu_domain *domain,
 	}
 
 	/* What came before a bad command is done. */
-	if (nr && nested_submit(domain, &target, cmds, nr))
+	if (nr && nested_submit(domain, target.smmu, cmds, nr))
 		ret = -EIO;
 	else if (ret != -EIO)
 		done = index;

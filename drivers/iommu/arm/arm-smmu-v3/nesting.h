@@ -27,7 +27,6 @@ struct arm_smmu_nested_domain {
  * @sid: of the device
  * @ssid_bits: width of its SubstreamIDs
  * @attached: the domain translates for the device
- * @ats: and its ATS is on
  */
 struct arm_smmu_nested_target {
 	struct arm_smmu_device *smmu;
@@ -35,7 +34,6 @@ struct arm_smmu_nested_target {
 	u32 sid;
 	unsigned int ssid_bits;
 	bool attached;
-	bool ats;
 };
 
 static inline struct arm_smmu_nested_domain *

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Device TLBs in resets of functions
+ *
+ * A function in reset does not answer an invalidation of its TLB, and the
+ * queue that all devices of an IOMMU share would wait for it.  So ATS is off
+ * from iommu_nesting_reset_prepare() to iommu_nesting_reset_done(): no TLB,
+ * nothing to invalidate, and an empty one afterwards (PCIe 6.0, 10.5.1.3),
+ * whether or not the reset did anything.
+ *
+ * Drivers switch ATS by the two functions here.  Whoever sends an invalidation
+ * is an RCU reader that iommu_devtlb_reachable() has told so.
+ *
+ * Pairs may nest, in one thread or in two.  dev_iommu.ats_lock is for the first
+ * and the last of them, and for the drivers; no other lock is taken in it.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/export.h>
+#include <linux/iommu.h>
+#include <linux/iommu-nesting.h>
+#include <linux/irqflags.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
+#include <linux/rcupdate.h>
+
+#include "iommu-fault.h"
+#include "iommu-reset.h"
+
+/**
+ * iommu_enable_ats() - Enable ATS of a device, if it is not in a reset
+ * @dev: the PCI device
+ * @stu: page shift of the smallest translation unit
+ *
+ * In a reset it is enabled when that is over.
+ *
+ * Context: may sleep.
+ * Return: as pci_enable_ats().
+ */
+int iommu_enable_ats(struct device *dev, int stu)
+{
+	int ret;
+
+	guard(mutex)(&dev->iommu->ats_lock);
+
+	ret = pci_enable_ats(to_pci_dev(dev), stu);
+	if (ret)
+		return ret;
+
+	dev->iommu->ats_stu = stu;
+	if (dev->iommu->resets)
+		pci_disable_ats(to_pci_dev(dev));
+	return 0;
+}
+EXPORT_SYMBOL_GPL(iommu_enable_ats);
+
+/**
+ * iommu_disable_ats() - Undo iommu_enable_ats()
+ * @dev: the PCI device
+ *
+ * Context: may sleep.
+ */
+void iommu_disable_ats(struct device *dev)
+{
+	guard(mutex)(&dev->iommu->ats_lock);
+
+	dev->iommu->ats_stu = 0;
+	if (!dev->iommu->resets)
+		pci_disable_ats(to_pci_dev(dev));
+}
+EXPORT_SYMBOL_GPL(iommu_disable_ats);
+
+/**
+ * iommu_nesting_reset_prepare() - A function is about to be reset
+ * @dev: the function
+ *
+ * Until iommu_nesting_reset_done() its IOMMU does not wait for it.  Whoever
+ * resets has stopped its requests (Bus Master Enable is clear).  The pairs may
+ * nest.
+ *
+ * Context: may sleep.
+ */
+void iommu_nesting_reset_prepare(struct device *dev)
+{
+	struct dev_iommu *param = dev->iommu;
+
+	if (!param)
+		return;
+
+	scoped_guard(mutex, &param->ats_lock) {
+		WRITE_ONCE(param->resets, param->resets + 1);
+		if (param->resets == 1 && param->ats_stu) {
+			/* Those on their way are answered while ATS is on. */
+			synchronize_rcu();
+			pci_disable_ats(to_pci_dev(dev));
+		}
+	}
+	iommu_fault_reset(dev);
+}
+EXPORT_SYMBOL_GPL(iommu_nesting_reset_prepare);
+
+/**
+ * iommu_nesting_reset_done() - The reset of a function is over
+ * @dev: the function, with its configuration restored
+ *
+ * Its TLB holds nothing stale when this returns, also if the reset failed.
+ *
+ * Context: may sleep.
+ */
+void iommu_nesting_reset_done(struct device *dev)
+{
+	struct dev_iommu *param = dev->iommu;
+	unsigned long flags;
+	bool ats;
+
+	if (!param)
+		return;
+
+	guard(mutex)(&param->ats_lock);
+
+	/* The IOMMU came after iommu_nesting_reset_prepare(). */
+	if (!param->resets)
+		return;
+
+	ats = param->resets == 1 && param->ats_stu;
+	if (ats) {
+		WRITE_ONCE(param->devtlb_missed, false);
+		pci_enable_ats(to_pci_dev(dev), param->ats_stu);
+	}
+	WRITE_ONCE(param->resets, param->resets - 1);
+	if (!ats)
+		return;
+
+	/*
+	 * What was unmapped between these lines may be in the new TLB: empty
+	 * it again.  Not to be preempted: an invalidation on this CPU would
+	 * wait for an answer that we have to enable first.
+	 */
+	synchronize_rcu();
+	if (!READ_ONCE(param->devtlb_missed))
+		return;
+	local_irq_save(flags);
+	pci_disable_ats(to_pci_dev(dev));
+	pci_enable_ats(to_pci_dev(dev), param->ats_stu);
+	local_irq_restore(flags);
+}
+EXPORT_SYMBOL_GPL(iommu_nesting_reset_done);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Device TLBs in resets of functions: for IOMMU drivers
+ *
+ * See Documentation/driver-api/iommu-nesting.rst.
+ */
+#ifndef __IOMMU_RESET_H
+#define __IOMMU_RESET_H
+
+#include <linux/compiler.h>
+#include <linux/iommu.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
+#include <linux/rcupdate.h>
+
+#if IS_ENABLED(CONFIG_IOMMU_NESTING)
+int iommu_enable_ats(struct device *dev, int stu);
+void iommu_disable_ats(struct device *dev);
+
+/**
+ * iommu_devtlb_reachable() - May an invalidation be sent to a device's TLB?
+ * @dev: the device
+ *
+ * If not, it has none, and gets an empty one.
+ *
+ * Context: an RCU reader, until the device has answered: a reset waits.
+ * Return: whether it may.
+ */
+static inline bool iommu_devtlb_reachable(struct device *dev)
+{
+	RCU_LOCKDEP_WARN(!rcu_read_lock_any_held(), "a reset would not wait");
+
+	if (likely(!READ_ONCE(dev->iommu->resets)))
+		return true;
+	WRITE_ONCE(dev->iommu->devtlb_missed, true);
+	return false;
+}
+#else
+static inline int iommu_enable_ats(struct device *dev, int stu)
+{
+	return pci_enable_ats(to_pci_dev(dev), stu);
+}
+
+static inline void iommu_disable_ats(struct device *dev)
+{
+	pci_disable_ats(to_pci_dev(dev));
+}
+
+static inline bool iommu_devtlb_reachable(struct device *dev)
+{
+	return true;
+}
+#endif
+
+#endif /* __IOMMU_RESET_H */
