@@ -228,6 +228,13 @@ bool arm_smmu_nested_keep_ats(const struct arm_smmu_master *master,
 	return true;
 }
 
+static void nested_command(struct arm_smmu_device *smmu, u64 word)
+{
+	u64 cmd[CMDQ_ENT_DWORDS] = { word };
+
+	arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmd, 1, true);
+}
+
 /**
  * arm_smmu_nested_flush() - Drop all that went through both stages
  * @s2_parent: a nest parent
@@ -239,13 +246,27 @@ bool arm_smmu_nested_keep_ats(const struct arm_smmu_master *master,
  */
 void arm_smmu_nested_flush(struct arm_smmu_domain *s2_parent)
 {
-	u64 cmd[2] = {
-		FIELD_PREP(CMDQ_0_OP, CMDQ_OP_TLBI_NH_ALL) |
-		FIELD_PREP(CMDQ_TLBI_0_VMID, s2_parent->s2_cfg.vmid),
-	};
+	nested_command(s2_parent->smmu,
+		       FIELD_PREP(CMDQ_0_OP, CMDQ_OP_TLBI_NH_ALL) |
+		       FIELD_PREP(CMDQ_TLBI_0_VMID, s2_parent->s2_cfg.vmid));
+}
 
-	arm_smmu_cmdq_issue_cmdlist(s2_parent->smmu, &s2_parent->smmu->cmdq,
-				    cmd, 1, true);
+/*
+ * To bind is to do the guest's CFGI_STE, which drops the context descriptors of
+ * the stream (4.3.1), also if the entry is what it was: then nothing was sent
+ * when it was installed.
+ */
+static void nested_flush_same(struct arm_smmu_master *master,
+			      struct arm_smmu_nested_domain *nested,
+			      struct iommu_domain *old)
+{
+	if (old->type == IOMMU_DOMAIN_NESTED &&
+	    !memcmp(nested->ste, to_smmu_nested_domain(old)->ste,
+		    sizeof(nested->ste)))
+		nested_command(master->smmu,
+			       FIELD_PREP(CMDQ_0_OP, CMDQ_OP_CFGI_CD_ALL) |
+			       FIELD_PREP(CMDQ_CFGI_0_SID,
+					  master->streams[0].id));
 }
 
 static int nested_attach_dev(struct iommu_domain *domain, struct device *dev)
@@ -272,6 +293,7 @@ static int nested_attach_dev(struct iommu_domain *domain, struct device *dev)
 	if (!ret) {
 		nested_make_ste(&ste, master, nested, state.ats_enabled);
 		arm_smmu_install_ste_for_dev(master, &ste);
+		nested_flush_same(master, nested, state.old_domain);
 		arm_smmu_nested_flush(nested->s2_parent);
 		arm_smmu_attach_commit(&state);
 	}

@@ -330,18 +330,22 @@ TEST_F(table, descriptors)
 {
 	struct nest *n = &self->n;
 	u64 *cd = cd_at(&self->ct, self->ssid[1]), good = cd[0];
-	int all;
+	int how;
 
 	bind_it(_metadata, self);
-	for (all = 0; all < 2; all++) {
+	for (how = 0; how < 3; how++) {
 		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
 		cd[0] = 0;
 		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
 		/* of another one; the StreamID is whatever the guest calls it */
 		test_ok(command(n, CFGI_CD | SSID(self->ssid[2]) | SID(5), 1));
 		dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
-		test_ok(command(n, all ? CFGI_CD_ALL | SID(5) :
-				CFGI_CD | SSID(self->ssid[1]) | SID(5), 0));
+		if (how == 2)	/* 4.3.1: by CFGI_STE, of an entry as it was */
+			bind_it(_metadata, self);
+		else
+			test_ok(command(n, how ? CFGI_CD_ALL | SID(5) :
+					CFGI_CD | SSID(self->ssid[1]) | SID(5),
+					0));
 		dma_refused(_metadata, &n->ptd, self->ssid[1]);
 		cd[0] = good;
 		test_ok(command(n, CFGI_CD_ALL, 0));
