@@ -238,6 +238,7 @@ int iommu_report_dma_fault(struct device *dev,
 	spin_unlock(&consumer->lock);
 	return ret;
 }
+EXPORT_SYMBOL_GPL(iommu_report_dma_fault);
 
 /**
  * iommu_report_fault_loss() - The IOMMU lost faults
@@ -260,6 +261,7 @@ void iommu_report_fault_loss(struct device *dev)
 		consumer->ops->lost(consumer->priv);
 	spin_unlock(&consumer->lock);
 }
+EXPORT_SYMBOL_GPL(iommu_report_fault_loss);
 
 /* Give a group to the consumer.  False: the caller answers. */
 static bool fault_give(struct iommu_fault_consumer *consumer,
