@@ -33,7 +33,7 @@ TRACE_EVENT(vfio_nesting_bind,
 		__entry->replaced = replaced;
 		__entry->ret = ret;
 	),
-	TP_printk("device=%s pasid=0x%x format=%u replaced=%d ret=%d",
+	TP_printk("device=%s pasid=%u format=%u replaced=%d ret=%d",
 		  __get_str(device), __entry->pasid, __entry->format,
 		  __entry->replaced, __entry->ret)
 );
@@ -52,7 +52,7 @@ TRACE_EVENT(vfio_nesting_unbind,
 		__entry->pasid = pasid;
 		__entry->blocked = blocked;
 	),
-	TP_printk("device=%s pasid=0x%x blocked=%d", __get_str(device),
+	TP_printk("device=%s pasid=%u blocked=%d", __get_str(device),
 		  __entry->pasid, __entry->blocked)
 );
 
@@ -72,7 +72,7 @@ TRACE_EVENT(vfio_nesting_invalidate,
 		__entry->entries = entries;
 		__entry->ret = ret;
 	),
-	TP_printk("device=%s pasid=0x%x entries=%u ret=%d",
+	TP_printk("device=%s pasid=%u entries=%u ret=%d",
 		  __get_str(device), __entry->pasid, __entry->entries,
 		  __entry->ret)
 );

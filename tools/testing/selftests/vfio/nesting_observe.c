@@ -158,20 +158,20 @@ TEST_F(nesting_observe, trace)
 	slurp(_metadata, TRACING "trace", self->text, sizeof(self->text));
 
 	snprintf(want, sizeof(want),
-		 "device=%s pasid=0x%x format=%u replaced=0 ret=0", bdf, pasid,
+		 "device=%s pasid=%u format=%u replaced=0 ret=0", bdf, pasid,
 		 self->n.ops->format);
 	EXPECT_TRUE(has_line(self->text, "vfio_nesting_bind:", want));
 	snprintf(want, sizeof(want),
-		 "device=%s pasid=0x%x format=%u replaced=1 ret=0", bdf, pasid,
+		 "device=%s pasid=%u format=%u replaced=1 ret=0", bdf, pasid,
 		 self->n.ops->format);
 	EXPECT_TRUE(has_line(self->text, "vfio_nesting_bind:", want));
-	snprintf(want, sizeof(want), "device=%s pasid=0x%x entries=1 ret=0",
+	snprintf(want, sizeof(want), "device=%s pasid=%u entries=1 ret=0",
 		 bdf, pasid);
 	EXPECT_TRUE(has_line(self->text, "vfio_nesting_invalidate:", want));
-	snprintf(want, sizeof(want), "device=%s pasid=0x%x blocked=%d", bdf,
+	snprintf(want, sizeof(want), "device=%s pasid=%u blocked=%d", bdf,
 		 pasid, pasid != NEST_RID);
 	EXPECT_TRUE(has_line(self->text, "vfio_nesting_unbind:", want));
-	snprintf(want, sizeof(want), "device=%s pasid=0x0 blocked=1", bdf);
+	snprintf(want, sizeof(want), "device=%s pasid=0 blocked=1", bdf);
 	EXPECT_TRUE(has_line(self->text, "vfio_nesting_unbind:", want)) {
 		TH_LOG("trace:\n%s", self->text);
 	}
