@@ -423,6 +423,13 @@ static int vfio_nesting_install(struct vfio_nesting_group *group, u32 pasid)
 	return 0;
 }
 
+static void vfio_nesting_warn_blocked(struct vfio_nesting_group *group, int ret)
+{
+	dev_warn_ratelimited(group->dev,
+			     "requests without PASID are blocked, what was before could not be restored (%d)\n",
+			     ret);
+}
+
 /*
  * Take the binding of @pasid from the hardware and from the array.  Requests
  * without PASID are blocked after it or go through stage 2 alone, others are
@@ -433,15 +440,18 @@ vfio_nesting_remove(struct vfio_nesting *nest, struct vfio_nesting_group *group,
 		    u32 pasid, bool block)
 {
 	struct vfio_nesting_binding *binding;
+	int ret;
 
 	binding = xa_erase(&group->bindings, pasid);
 	nest->nr_bindings--;
-	if (pasid == IOMMU_NO_PASID) {
-		group->blocked = block ||
-				 iommu_nested_unblock(group->dev,
-						      group->parent);
-		if (!group->blocked)
+	if (pasid == IOMMU_NO_PASID)
+		group->blocked = block;
+	if (pasid == IOMMU_NO_PASID && !block) {
+		ret = iommu_nested_unblock(group->dev, group->parent);
+		if (!ret)
 			goto out;
+		vfio_nesting_warn_blocked(group, ret);
+		group->blocked = true;
 	}
 	iommu_nested_detach(binding->domain, group->dev, pasid);
 out:
@@ -607,9 +617,7 @@ static void vfio_nesting_restore_rid(struct vfio_nesting *nest,
 	if (!ret)
 		return;
 
-	dev_warn_ratelimited(group->dev,
-			     "requests without PASID are blocked, what was before could not be restored (%d)\n",
-			     ret);
+	vfio_nesting_warn_blocked(group, ret);
 	group->blocked = true;
 	WARN_ON(iommu_nested_block(group->dev));
 	if (old) {

@@ -8,6 +8,8 @@
 #ifndef SELFTESTS_VFIO_NEST_TEST_H
 #define SELFTESTS_VFIO_NEST_TEST_H
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +233,31 @@ static inline void bindings_are(struct __test_metadata *_metadata,
 static inline u32 nest_last_pasid(const struct nest *n)
 {
 	return (1u << n->feat.pasid_bits) - 1;
+}
+
+/* Lines of the kernel's log since the last call that have @text */
+static inline int log_lines(int kmsg, const char *text)
+{
+	char line[1024];
+	ssize_t len;
+	int nr = 0;
+
+	while ((len = read(kmsg, line, sizeof(line) - 1)) > 0 ||
+	       errno == EPIPE) {
+		line[len > 0 ? len : 0] = 0;
+		if (strstr(line, text))
+			nr++;
+	}
+	return nr;
+}
+
+static inline int log_open(struct __test_metadata *_metadata)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	lseek(fd, 0, SEEK_END);
+	return fd;
 }
 
 /* What a guest's process sees: pages at TEST_SRC and TEST_DST */

@@ -72,6 +72,31 @@ static bool fail_disarm(void)
 	return false;
 }
 
+/*
+ * From @bytes on all allocations of this thread fail, if @fd is that of
+ * /proc/thread-self/make-it-fail.
+ */
+static void poor_arm(int fd, unsigned int bytes)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", bytes);
+	fault_attr("failslab", "task-filter", "Y");
+	fault_attr("failslab", "times", "-1");
+	fault_attr("failslab", "probability", "100");
+	fault_attr("failslab", "space", text);
+	if (pwrite(fd, "1", 1, 0) != 1)
+		abort();
+}
+
+static void poor_disarm(int fd)
+{
+	if (pwrite(fd, "0", 1, 0) != 1)
+		abort();
+	fault_attr("failslab", "probability", "0");
+	fault_attr("failslab", "task-filter", "N");
+}
+
 FIXTURE(nesting_failnth)
 {
 	struct nest n;
@@ -262,6 +287,48 @@ TEST_F_TIMEOUT(failnth_bind, bind_groups, 240)
 	}
 	ASSERT_FALSE(failed);
 	TH_LOG("%d points of failure", nth - 2);
+}
+
+/*
+ * What cannot be put back is blocked, and the kernel says so.  Not requests
+ * without PASID: where memory stays away the IOMMU core warns of them by itself
+ * (__iommu_group_set_domain_internal()).
+ */
+TEST_F_TIMEOUT(nesting_failnth, bind_groups_poor, 240)
+{
+	struct nest *n = &self->n;
+	struct space *a = &self->a, *b = &self->b;
+	int fd, kmsg, bytes, said = 0, ret = -ENOMEM;
+	struct vfio_device d2;
+	struct ptd ptd2;
+
+	if (test_nr < 2)
+		SKIP(return, "needs two devices");
+	if (n->ops->whole)
+		SKIP(return, "each group is bound by itself");
+	fd = open("/proc/thread-self/make-it-fail", O_WRONLY);
+	ASSERT_LE(0, fd);
+	kmsg = log_open(_metadata);
+	nest_add_device(_metadata, n, &d2, &ptd2, 1);
+
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &a->t));
+	for (bytes = 0; !said && ret; bytes += 64) {
+		poor_arm(fd, bytes);
+		ret = nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &b->t);
+		poor_disarm(fd);
+		EXPECT_EQ(-ENOMEM, ret);
+		said = log_lines(kmsg, "PASID 0x1 is blocked, its table could not be restored (-12)");
+	}
+	ASSERT_EQ(1, said);
+
+	/* The first device; the second is what it was */
+	bindings_are(_metadata, n, 1, 1);
+	dma_refused(_metadata, &n->ptd, PASID);
+	dma_stage2(_metadata, n, &n->ptd, a, true);
+	dma_copies(_metadata, n, &ptd2, PASID, a);
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &b->t));
+	dma_copies(_metadata, n, &n->ptd, PASID, b);
+	dma_copies(_metadata, n, &ptd2, PASID, b);
 }
 
 FIXTURE(failnth_inval)

@@ -581,31 +581,6 @@ TEST_F(event, descriptors)
 	EXPECT_EQ(0, fault_pending(r));
 }
 
-/* Lines of the kernel's log since the last call that have @text */
-static int log_lines(int kmsg, const char *text)
-{
-	char line[1024];
-	ssize_t len;
-	int nr = 0;
-
-	while ((len = read(kmsg, line, sizeof(line) - 1)) > 0 ||
-	       errno == EPIPE) {
-		line[len > 0 ? len : 0] = 0;
-		if (strstr(line, text))
-			nr++;
-	}
-	return nr;
-}
-
-static int log_open(struct __test_metadata *_metadata)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	ASSERT_LE(0, fd);
-	lseek(fd, 0, SEEK_END);
-	return fd;
-}
-
 /* What stage 2 refuses is the host's affair, wherever it was met */
 TEST_F(event, stage2)
 {
