@@ -489,6 +489,72 @@ TEST_F(table, ats)
 		dma_refused(_metadata, &n->ptd, self->ssid[i]);
 }
 
+struct ats_loop {
+	struct loop l;
+	const struct vfio_nesting_smmuv3_ste *ste[2];
+};
+
+/* The device's TLB comes and goes */
+static void *bind_all_the_time(void *arg)
+{
+	struct ats_loop *ats = arg;
+	struct loop *loop = &ats->l;
+
+	while (!loop->stop && !loop->ret) {
+		loop->ret = nest_bind_table(&loop->n->c, NEST_ALL_GROUPS,
+					    ats->ste[loop->rounds % 2]);
+		loop->rounds++;
+	}
+	return NULL;
+}
+
+#define TEST_LENT	(TEST_DST + SZ_1G)
+
+/*
+ * What the host takes away is gone in the device, also if its TLB was turned
+ * on at that moment
+ */
+TEST_F_TIMEOUT(table, ats_unmap, 60)
+{
+	struct nest *n = &self->n;
+	struct vfio_nesting_smmuv3_ste with = self->ste;
+	struct ats_loop ats = {
+		.l.n = n, .ste = { &self->ste, &with },
+	};
+	u64 gpa = n->g.gpa + n->g.size, asked;
+	u32 ssid = self->ssid[1];
+	pthread_t thread;
+	void *page;
+	int i;
+
+	with.ste[1] |= htole64(1 << 28);
+	page = mmap(NULL, SZ_4K, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, page);
+	test_ok(s1_map(&self->s[1].t, TEST_LENT, gpa, SZ_4K, SZ_4K, S1_RW));
+	bind_it(_metadata, self);
+	asked = ptd_read64(&n->ptd, PTD_CNT_ATS_REQ);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, bind_all_the_time, &ats));
+	for (i = 0; i < 100; i++) {
+		test_ok(vfio_map(&n->c, page, gpa, SZ_4K,
+				 VFIO_DMA_MAP_FLAG_READ |
+				 VFIO_DMA_MAP_FLAG_WRITE));
+		EXPECT_EQ(PTD_ST_OK, ptd_fill(&n->ptd, ssid, TEST_LENT, SZ_4K,
+					      i, NULL));
+		test_ok(vfio_unmap(&n->c, gpa, SZ_4K, NULL));
+		ASSERT_EQ(PTD_ST_WRITE_FAULT,
+			  ptd_fill(&n->ptd, ssid, TEST_LENT, SZ_4K, i, NULL)) {
+			TH_LOG("after %d, and %llu tables", i,
+			       (u64)ats.l.rounds);
+		}
+	}
+	ats.l.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	test_ok(ats.l.ret);
+	EXPECT_LT(10, ats.l.rounds);
+	EXPECT_NE(asked, ptd_read64(&n->ptd, PTD_CNT_ATS_REQ));
+}
+
 static void *invalidate_all_the_time(void *arg)
 {
 	static const struct vfio_nesting_smmuv3_cmd cmds[] = {
