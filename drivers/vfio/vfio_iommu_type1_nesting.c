@@ -35,8 +35,12 @@
  * place: held for write by attach, detach, release and BIND, for read by the
  * other ioctls here and GET_INFO, see vfio_container_ioctl_locked().  So an
  * invalidation finds the table that the hardware has, and takes no lock but
- * this.  User memory that faults slowly in one of these ioctls holds up
- * changes of this container, and nothing of others.
+ * this.  User memory that comes late in one of these ioctls holds up changes
+ * of this container, and fdinfo does not wait for it.  But an unplug of a device
+ * of this container waits for group_lock under vfio.group_lock, and so do all
+ * devices that come to or leave VFIO meanwhile: as they do today for memory
+ * that comes late in MAP_DMA, which holds iommu->lock.  To kill the process
+ * ends it.
  *
  * vfio_nesting.lock orders PASID_REQUEST against the others: who frees or binds a
  * PASID at the same time finds it allocated or not.  iommu->lock,

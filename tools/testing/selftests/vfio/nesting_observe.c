@@ -3,6 +3,7 @@
  * What an administrator sees of nesting: fdinfo and trace events
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -123,6 +124,70 @@ TEST_F(nesting_observe, fdinfo)
 	vfio_container_close(&self->n.c);
 	self->n.c = other;
 	EXPECT_FALSE(fdinfo_has("nesting-", "%s", ""));
+}
+
+struct busy {
+	struct nest *n;
+	bool bound;	/* what is no table */
+	bool stop;
+};
+
+/* Binds what is in the device: while that is being reset, this waits */
+static void *bind_from_bar(void *arg)
+{
+	struct busy *b = arg;
+	bool whole = b->n->ops->whole;
+	struct vfio_iommu_type1_bind bind = {
+		.argsz = sizeof(bind),
+		.op = VFIO_BIND_OP_BIND,
+		.target = whole ? VFIO_BIND_TARGET_PASID_TABLE :
+				  VFIO_BIND_TARGET_GUEST_PASID,
+		.pasid = whole ? NEST_RID : PASID,
+		.format = b->n->ops->format,
+		.data_len = b->n->ops->data_len,
+		.data_uptr = (uintptr_t)b->n->d.bar[0],
+	};
+
+	while (!__atomic_load_n(&b->stop, __ATOMIC_RELAXED)) {
+		if (!vfio_ioctl(b->n->c.fd, VFIO_IOMMU_BIND, &bind))
+			b->bound = true;
+	}
+	return NULL;
+}
+
+static void *reset_thread(void *arg)
+{
+	struct busy *b = arg;
+
+	vfio_device_reset(&b->n->d);
+	__atomic_store_n(&b->stop, true, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* A BIND waits for its own memory: nobody who looks at it waits with it */
+TEST_F_TIMEOUT(nesting_observe, fdinfo_busy, 60)
+{
+	struct busy b = { .n = &self->n };
+	pthread_t binder, resetter;
+	bool seen = false;
+	int i;
+
+	test_ok(vfio_device_map_bar(&self->n.d, 0));
+	for (i = 0; i < 50 && !seen; i++) {
+		b.stop = false;
+		ASSERT_EQ(0, pthread_create(&binder, NULL, bind_from_bar, &b));
+		ASSERT_EQ(0, pthread_create(&resetter, NULL, reset_thread, &b));
+		while (!seen && !__atomic_load_n(&b.stop, __ATOMIC_RELAXED))
+			seen = fdinfo_has("nesting:", "\tbusy");
+		ASSERT_EQ(0, pthread_join(resetter, NULL));
+		ASSERT_EQ(0, pthread_join(binder, NULL));
+	}
+	EXPECT_TRUE(seen);
+	EXPECT_FALSE(b.bound);
+
+	/* Later all is told again */
+	EXPECT_TRUE(fdinfo_has("nesting-bindings:", "\t0"));
+	EXPECT_FALSE(fdinfo_has("nesting:", "%s", ""));
 }
 
 /* Record the events of a trace system; false if this cannot be */
