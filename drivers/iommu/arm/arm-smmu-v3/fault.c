@@ -22,6 +22,7 @@
 #include <linux/mutex.h>
 #include <linux/ratelimit.h>
 #include <linux/rbtree.h>
+#include <kunit/visibility.h>
 
 #include "arm-smmu-v3.h"
 #include "fault.h"
@@ -41,9 +42,10 @@ struct fault_event {
  * host's, and so is what comes of it.
  */
 static const struct fault_event fault_events[] = {
-	/* F_BAD_ATS_TREQ, F_TRANSL_FORBIDDEN */
+	/* F_BAD_ATS_TREQ */
 	[0x05] = { FAULT_REPORTED | FAULT_ADDR, IOMMU_DMA_FAULT_PERMISSION },
-	[0x07] = { FAULT_REPORTED | FAULT_ADDR, IOMMU_DMA_FAULT_PERMISSION },
+	/* F_TRANSL_FORBIDDEN: InputAddr is translated, and so the host's */
+	[0x07] = { FAULT_REPORTED, IOMMU_DMA_FAULT_PERMISSION },
 	/* F_STREAM_DISABLED: by S1DSS; C_BAD_SUBSTREAMID */
 	[0x06] = { FAULT_REPORTED, IOMMU_DMA_FAULT_NO_PASID },
 	[0x08] = { FAULT_REPORTED, IOMMU_DMA_FAULT_NO_PASID },
@@ -132,11 +134,11 @@ static bool fault_request(struct arm_smmu_master *master, const u64 *evt)
 	return !iommu_report_device_fault(master->dev, &request);
 }
 
-/* False: it is not the owner's, or there is none. */
-static bool fault_report(struct arm_smmu_master *master, const u64 *evt)
+/* What an event says to the owner of the device; false: nothing */
+VISIBLE_IF_KUNIT
+bool fault_decode(const u64 *evt, struct iommu_dma_fault *fault)
 {
 	u8 id = FIELD_GET(EVTQ_0_ID, evt[0]);
-	struct iommu_dma_fault fault = { .hw_reason = id };
 	const struct fault_event *event;
 
 	if (id >= ARRAY_SIZE(fault_events))
@@ -145,23 +147,36 @@ static bool fault_report(struct arm_smmu_master *master, const u64 *evt)
 	if (!(event->flags & FAULT_REPORTED))
 		return false;
 
-	fault.reason = event->reason;
+	*fault = (struct iommu_dma_fault) {
+		.hw_reason = id,
+		.reason = event->reason,
+	};
 	if (evt[0] & EVTQ_0_SSV) {
-		fault.flags |= IOMMU_DMA_FAULT_F_PASID;
-		fault.pasid = FIELD_GET(EVTQ_0_SSID, evt[0]);
+		fault->flags |= IOMMU_DMA_FAULT_F_PASID;
+		fault->pasid = FIELD_GET(EVTQ_0_SSID, evt[0]);
 	}
 	if (event->flags & FAULT_ADDR) {
-		fault.flags |= IOMMU_DMA_FAULT_F_ADDR;
-		fault.addr = FIELD_GET(EVTQ_2_ADDR, evt[2]);
+		fault->flags |= IOMMU_DMA_FAULT_F_ADDR;
+		fault->addr = FIELD_GET(EVTQ_2_ADDR, evt[2]);
 	}
 	if (event->flags & FAULT_PERM) {
 		/* Also if it was met on the way to a table of stage 1 */
 		if (evt[1] & EVTQ_1_S2)
 			return false;
-		fault.stage = 1;
-		fault.perm = fault_perm(evt);
+		fault->stage = 1;
+		fault->perm = fault_perm(evt);
 	}
-	return !iommu_report_dma_fault(master->dev, &fault);
+	return true;
+}
+EXPORT_SYMBOL_IF_KUNIT(fault_decode);
+
+/* False: it is not the owner's, or there is none. */
+static bool fault_report(struct arm_smmu_master *master, const u64 *evt)
+{
+	struct iommu_dma_fault fault;
+
+	return fault_decode(evt, &fault) &&
+	       !iommu_report_dma_fault(master->dev, &fault);
 }
 
 static void fault_print(struct arm_smmu_device *smmu, const u64 *evt)

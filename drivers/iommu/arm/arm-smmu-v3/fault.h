@@ -7,6 +7,7 @@
 struct arm_smmu_device;
 struct arm_smmu_master;
 struct device;
+struct iommu_dma_fault;
 
 void arm_smmu_handle_evt(struct arm_smmu_device *smmu, const u64 *evt);
 void arm_smmu_report_loss(struct arm_smmu_device *smmu);
@@ -16,5 +17,9 @@ bool arm_smmu_faults_reported(const struct arm_smmu_device *smmu);
 bool arm_smmu_master_iopf_supported(const struct arm_smmu_master *master);
 int arm_smmu_master_enable_iopf(struct arm_smmu_master *master);
 void arm_smmu_master_disable_iopf(struct arm_smmu_master *master);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+bool fault_decode(const u64 *evt, struct iommu_dma_fault *fault);
+#endif
 
 #endif

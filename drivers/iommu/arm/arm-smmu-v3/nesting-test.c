@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests: what becomes of a guest's stream table entry and commands, and
- * PASIDs that no table has room for
+ * KUnit tests: what becomes of a guest's stream table entry and commands, what
+ * it is told of events, and PASIDs that no table has room for
  */
 
 #include <kunit/test.h>
+#include <linux/iommu-fault.h>
 
 #include "arm-smmu-v3.h"
+#include "fault.h"
 #include "nesting.h"
 
 static struct arm_smmu_device smmu = {
@@ -141,11 +143,55 @@ static void cmd_test(struct kunit *test)
 	}
 }
 
+struct event_case {
+	const char *name;
+	u8 id;
+	u64 word1;
+	bool owner;
+	u32 flags;
+};
+
+#define EVENT_ADDR	0x123456789000ull
+
+static const struct event_case event_cases[] = {
+	{ "stream table entry", 0x04 },
+	{ "translation request", 0x05, 0, true, IOMMU_DMA_FAULT_F_ADDR },
+	{ "an address of the host", 0x07, 0, true, 0 },
+	{ "descriptor", 0x0a, 0, true, 0 },
+	{ "stage 1", 0x10, 0, true, IOMMU_DMA_FAULT_F_ADDR },
+	{ "stage 2", 0x10, EVTQ_1_S2 },
+	{ "no event of any kind", 0xff },
+};
+
+/* Nothing of the host's is for the owner of a device. */
+static void event_test(struct kunit *test)
+{
+	struct iommu_dma_fault fault;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(event_cases); i++) {
+		const struct event_case *c = &event_cases[i];
+		const u64 evt[EVTQ_ENT_DWORDS] = {
+			FIELD_PREP(EVTQ_0_ID, c->id), c->word1, EVENT_ADDR,
+		};
+
+		KUNIT_EXPECT_EQ_MSG(test, fault_decode(evt, &fault), c->owner,
+				    "%s", c->name);
+		if (!c->owner)
+			continue;
+		KUNIT_EXPECT_EQ_MSG(test, fault.flags, c->flags, "%s", c->name);
+		KUNIT_EXPECT_EQ_MSG(test, fault.addr,
+				    c->flags & IOMMU_DMA_FAULT_F_ADDR ?
+					    EVENT_ADDR : 0, "%s", c->name);
+	}
+}
+
 static struct kunit_case nesting_cases[] = {
 	KUNIT_CASE(pasid_test),
 	KUNIT_CASE(stall_test),
 	KUNIT_CASE(table_test),
 	KUNIT_CASE(cmd_test),
+	KUNIT_CASE(event_test),
 	{}
 };
 
