@@ -317,6 +317,40 @@ static inline u32 dma_pasid(u32 pasid)
 	return pasid ? pasid : PTD_NO_PASID;
 }
 
+/* What dma_start() writes, in each byte */
+#define DMA_FILL	0x42
+
+/*
+ * Start an access in queue @q: a write of DMA_FILL, or a read.  Returns the tag
+ * of its completion.
+ */
+static inline u32 dma_start(struct ptd *ptd, unsigned int q, u32 pasid,
+			    u64 addr, u32 len, bool write, u32 flags)
+{
+	struct ptd_desc d = {
+		.op = write ? PTD_OP_FILL : PTD_OP_CRC32,
+		.flags = flags,
+		.pasid = ptd_pasid(dma_pasid(pasid)),
+		.src = addr,
+		.dst = addr,
+		.imm = DMA_FILL * 0x0101010101010101ull,
+		.len = len,
+	};
+
+	ptd_submit(ptd, q, &d);
+	return d.tag;
+}
+
+/* The access in queue @q that was started first ends like this */
+static inline void dma_ended(struct __test_metadata *_metadata,
+			     struct ptd *ptd, unsigned int q, u32 status)
+{
+	struct ptd_record rec;
+
+	test_ok(ptd_wait(ptd, q, &rec));
+	EXPECT_EQ(status, rec.status);
+}
+
 /* The device copies, and the data comes from and goes to @s */
 static inline void dma_copies(struct __test_metadata *_metadata,
 			      struct nest *n, struct ptd *ptd, u32 pasid,

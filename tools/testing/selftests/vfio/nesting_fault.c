@@ -18,17 +18,12 @@
  */
 static int touch(struct ptd *ptd, u32 pasid, u64 addr, bool write, u32 flags)
 {
-	struct ptd_desc d = {
-		.op = write ? PTD_OP_FILL : PTD_OP_CRC32,
-		.flags = PTD_F_NO_ATS | flags,
-		.pasid = ptd_pasid(dma_pasid(pasid)),
-		.src = addr,
-		.dst = addr,
-		.len = 8,
-	};
+	u32 tag = dma_start(ptd, 0, pasid, addr, 8, write,
+			    PTD_F_NO_ATS | flags);
 	struct ptd_record r;
+	int ret = ptd_wait(ptd, 0, &r);
 
-	return ptd_run(ptd, 0, &d, &r);
+	return ret ? ret : r.tag == tag ? (int)r.status : -EPROTO;
 }
 
 /* Why the codes are not looked at */
@@ -134,18 +129,11 @@ static void books_read(struct nest *n, struct books *b)
 /* A queue full of accesses that fail; they end in any order with others */
 static void burst(struct nest *n, unsigned int q, u32 pasid, u32 nr)
 {
-	struct ptd_desc d = {
-		.op = PTD_OP_CRC32,
-		.flags = PTD_F_NO_ATS,
-		.pasid = ptd_pasid(dma_pasid(pasid)),
-		.src = 0x1000,
-		.len = 8,
-	};
 	struct ptd_record rec;
 	u32 i;
 
 	for (i = 0; i < nr; i++)
-		ptd_submit(&n->ptd, q, &d);
+		dma_start(&n->ptd, q, pasid, 0x1000, 8, false, PTD_F_NO_ATS);
 	for (i = 0; i < nr; i++)
 		ptd_wait(&n->ptd, q, &rec);
 }
@@ -786,14 +774,6 @@ TEST_F(nesting_fault, earlier)
 	const u32 on = VFIO_DMA_FAULT_UNRECOVERABLE;
 	struct nest *n = &self->n;
 	struct fault_ring *r = &self->r;
-	struct ptd_desc d = {
-		.op = PTD_OP_CRC32,
-		.flags = PTD_F_NO_ATS,
-		.pasid = ptd_pasid(PASID),
-		.src = 0x1000,
-		.len = 8,
-	};
-	struct ptd_record rec;
 	cpu_set_t cpus;
 	int i, ret;
 
@@ -810,7 +790,7 @@ TEST_F(nesting_fault, earlier)
 		test_ok(fault_set(&n->d, 0, 0, -1));
 		if (sched_setscheduler(0, SCHED_FIFO, &param))
 			SKIP(return, "no real-time scheduling");
-		ptd_submit(&n->ptd, 0, &d);
+		dma_start(&n->ptd, 0, PASID, 0x1000, 8, false, PTD_F_NO_ATS);
 		while (!ptd_read32(&n->ptd, PTD_QUEUE(0) + PTD_Q_CPL_COUNT))
 			;
 		ret = fault_set(&n->d, on, 64, r->eventfd);
@@ -819,8 +799,7 @@ TEST_F(nesting_fault, earlier)
 		param.sched_priority = 99;
 		test_ok(ret);
 		r->index = 0;
-		test_ok(ptd_wait(&n->ptd, 0, &rec));
-		EXPECT_EQ(PTD_ST_READ_FAULT, rec.status);
+		dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
 		test_ok(fault_drain(&n->d));
 		EXPECT_EQ(0, fault_pending(r));
 		EXPECT_EQ(0, r->header->lost);

@@ -59,20 +59,11 @@ static void give_back(struct __test_metadata *_metadata, struct space *s,
 		       S1_RW));
 }
 
-/* Start a fill of 64 bytes at TEST_DST + @off in queue @q */
+/* Start a write at TEST_DST + @off in queue @q */
 static void start(struct nest *n, unsigned int q, u32 pasid, u64 off,
 		  u32 flags, u32 len)
 {
-	struct ptd_desc d = {
-		.op = PTD_OP_FILL,
-		.flags = flags,
-		.pasid = ptd_pasid(dma_pasid(pasid)),
-		.dst = TEST_DST + off,
-		.imm = 0x4242424242424242ull,
-		.len = len,
-	};
-
-	ptd_submit(&n->ptd, q, &d);
+	dma_start(&n->ptd, q, pasid, TEST_DST + off, len, true, flags);
 }
 
 /* The next entry is a page request */
@@ -147,7 +138,6 @@ static void demand(struct __test_metadata *_metadata,
 {
 	struct nest *n = &self->n;
 	struct vfio_dma_fault f;
-	struct ptd_record rec;
 	u64 faults;
 
 	faults = imon_total(&n->mon, IOMMU_MON_EV_F_RAISED);
@@ -160,9 +150,8 @@ static void demand(struct __test_metadata *_metadata,
 
 	give_back(_metadata, &self->s, 0);
 	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_SUCCESS));
-	test_ok(ptd_wait(&n->ptd, 0, &rec));
-	EXPECT_EQ(PTD_ST_OK, rec.status);
-	EXPECT_TRUE(mem_is(&n->g, self->s.dst, 0x42, 64));
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_OK);
+	EXPECT_TRUE(mem_is(&n->g, self->s.dst, DMA_FILL, 64));
 	EXPECT_TRUE(answered(n, 1, 0));
 
 	/* Nothing of it is a fault, and nothing else in the ring */
@@ -187,14 +176,12 @@ TEST_F(nesting_pri, invalid)
 {
 	struct nest *n = &self->n;
 	struct vfio_dma_fault f;
-	struct ptd_record rec;
 
 	take_away(_metadata, n, &self->s, PASID, 0);
 	start(n, 0, PASID, 0, 0, 64);
 	expect_request(_metadata, &self->r, &f, PASID, TEST_DST, true);
 	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_INVALID));
-	test_ok(ptd_wait(&n->ptd, 0, &rec));
-	EXPECT_EQ(PTD_ST_WRITE_FAULT, rec.status);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 	EXPECT_TRUE(answered(n, 0, 1));
 }
 
@@ -203,7 +190,6 @@ TEST_F(nesting_pri, group)
 {
 	struct nest *n = &self->n;
 	struct vfio_dma_fault f[4];
-	struct ptd_record rec;
 	int i;
 
 	for (i = 0; i < 4; i++)
@@ -221,9 +207,8 @@ TEST_F(nesting_pri, group)
 	test_ok(fault_answer(&self->r, &f[0], VFIO_DMA_FAULT_RESPONSE_SUCCESS));
 	test_err(ENOENT, fault_answer(&self->r, &f[3],
 				      VFIO_DMA_FAULT_RESPONSE_SUCCESS));
-	test_ok(ptd_wait(&n->ptd, 0, &rec));
-	EXPECT_EQ(PTD_ST_OK, rec.status);
-	EXPECT_TRUE(mem_is(&n->g, self->s.dst, 0x42, TEST_LEN));
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_OK);
+	EXPECT_TRUE(mem_is(&n->g, self->s.dst, DMA_FILL, TEST_LEN));
 	EXPECT_TRUE(answered(n, 1, 0));
 }
 
@@ -233,7 +218,6 @@ TEST_F(nesting_pri, any_order)
 	struct nest *n = &self->n;
 	struct vfio_dma_fault_response resp[4];
 	struct vfio_dma_fault f;
-	struct ptd_record rec;
 	int i;
 
 	for (i = 0; i < 4; i++) {
@@ -251,10 +235,8 @@ TEST_F(nesting_pri, any_order)
 	for (i = 0; i < 4; i++)
 		give_back(_metadata, &self->s, i * SZ_4K);
 	EXPECT_EQ(4, fault_respond(&self->r, resp, 4));
-	for (i = 0; i < 4; i++) {
-		test_ok(ptd_wait(&n->ptd, i, &rec));
-		EXPECT_EQ(PTD_ST_OK, rec.status);
-	}
+	for (i = 0; i < 4; i++)
+		dma_ended(_metadata, &n->ptd, i, PTD_ST_OK);
 	EXPECT_TRUE(answered(n, 4, 0));
 }
 
@@ -507,8 +489,7 @@ TEST_F(nesting_pri, kinds)
 	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_PAGE_REQUEST, DEPTH,
 			  self->r.eventfd));
 	start(n, 0, PASID, 0, PTD_F_NO_ATS, 64);
-	test_ok(ptd_wait(&n->ptd, 0, &rec));
-	EXPECT_EQ(PTD_ST_WRITE_FAULT, rec.status);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 	test_ok(fault_drain(&n->d));
 	EXPECT_EQ(0, fault_pending(&self->r));
 	EXPECT_EQ(0, self->r.header->lost);
@@ -579,7 +560,6 @@ TEST_F(nesting_pri, replace)
 {
 	struct nest *n = &self->n;
 	struct vfio_dma_fault f;
-	struct ptd_record rec;
 	struct space s2;
 
 	space_init(_metadata, n, &s2, 0xb2);
@@ -589,9 +569,8 @@ TEST_F(nesting_pri, replace)
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &s2.t));
 	EXPECT_TRUE(answered(n, 0, 0));
 	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_SUCCESS));
-	test_ok(ptd_wait(&n->ptd, 0, &rec));
-	EXPECT_EQ(PTD_ST_OK, rec.status);
-	EXPECT_TRUE(mem_is(&n->g, s2.dst, 0x42, 64));
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_OK);
+	EXPECT_TRUE(mem_is(&n->g, s2.dst, DMA_FILL, 64));
 }
 
 TEST_F(nesting_pri, disable)
@@ -637,13 +616,6 @@ static void reset(struct __test_metadata *_metadata,
 {
 	struct nest *n = &self->n;
 	struct vfio_dma_fault_response resp[8] = {};
-	struct ptd_desc fails = {
-		.op = PTD_OP_CRC32,
-		.flags = PTD_F_NO_ATS,
-		.pasid = ptd_pasid(PASID),
-		.src = 0x1000,
-		.len = 8,
-	};
 	struct vfio_dma_fault f;
 	u64 before = unanswered(&n->mon);
 	u32 i, requests = 0;
@@ -660,7 +632,7 @@ static void reset(struct __test_metadata *_metadata,
 	imon_write32(&n->mon, IMON_PRQ_HOLD, 1);
 	send(n, PASID, 103, PTD_PR_LAST, 1);
 	for (i = 0; i < 4; i++)
-		ptd_submit(&n->ptd, 1, &fails);
+		dma_start(&n->ptd, 1, PASID, 0x1000, 8, false, PTD_F_NO_ATS);
 	test_ok(how(&n->d));
 	imon_write32(&n->mon, IMON_PRQ_HOLD, 0);
 

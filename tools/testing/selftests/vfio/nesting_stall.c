@@ -74,26 +74,7 @@ FIXTURE_TEARDOWN(stall)
 static void start(struct nest *n, unsigned int q, u32 pasid, u64 addr,
 		  bool write, u32 flags)
 {
-	struct ptd_desc d = {
-		.op = write ? PTD_OP_FILL : PTD_OP_CRC32,
-		.flags = PTD_F_NO_ATS | flags,
-		.pasid = ptd_pasid(dma_pasid(pasid)),
-		.src = addr,
-		.dst = addr,
-		.imm = 0x4242424242424242ull,
-		.len = 64,
-	};
-
-	ptd_submit(&n->ptd, q, &d);
-}
-
-static void ended(struct __test_metadata *_metadata, struct nest *n,
-		  unsigned int q, u32 status)
-{
-	struct ptd_record rec;
-
-	test_ok(ptd_wait(&n->ptd, q, &rec));
-	EXPECT_EQ(status, rec.status);
+	dma_start(&n->ptd, q, pasid, addr, 64, write, PTD_F_NO_ATS | flags);
 }
 
 static u64 *leaf(struct nest *n, struct space *s, u64 va)
@@ -190,8 +171,8 @@ TEST_F(stall, retry)
 		set(_metadata, n, pte, good);
 		test_ok(fault_answer(&self->r, &f,
 				     VFIO_DMA_FAULT_RESPONSE_SUCCESS));
-		ended(_metadata, n, 0, PTD_ST_OK);
-		EXPECT_TRUE(mem_is(&n->g, self->s[i].dst, 0x42, 64));
+		dma_ended(_metadata, &n->ptd, 0, PTD_ST_OK);
+		EXPECT_TRUE(mem_is(&n->g, self->s[i].dst, DMA_FILL, 64));
 		EXPECT_EQ(resumed + i + 1, executed(n, RESUME));
 		too_late(_metadata, self, &f);
 	}
@@ -206,7 +187,7 @@ TEST_F(stall, retry)
 				     VFIO_DMA_FAULT_RESPONSE_INVALID :
 				     VFIO_DMA_FAULT_RESPONSE_SUCCESS));
 	}
-	ended(_metadata, n, 0, PTD_ST_READ_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
 	test_ok(fault_drain(&n->d));
 	EXPECT_EQ(0, fault_pending(&self->r));
 	EXPECT_EQ(0, self->r.header->lost);
@@ -221,7 +202,7 @@ TEST_F(stall, abort)
 	/* Each kind that waits: 7.3.13 to 7.3.16 */
 	park(_metadata, self, &f);
 	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_INVALID));
-	ended(_metadata, n, 0, PTD_ST_WRITE_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 
 	good = *leaf(n, &self->s[1], VA(1));
 	set(_metadata, n, leaf(n, &self->s[1], VA(1)),
@@ -230,7 +211,7 @@ TEST_F(stall, abort)
 	expect_stall(_metadata, self, &f, 0, ssids[1], VA(1),
 		     VFIO_DMA_FAULT_PERM_READ | VFIO_DMA_FAULT_PERM_EXEC);
 	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_INVALID));
-	ended(_metadata, n, 0, PTD_ST_READ_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
 
 	good = *leaf(n, &self->s[1], VA(2));
 	set(_metadata, n, leaf(n, &self->s[1], VA(2)),
@@ -239,7 +220,7 @@ TEST_F(stall, abort)
 	expect_stall(_metadata, self, &f, 0, ssids[1], VA(2),
 		     VFIO_DMA_FAULT_PERM_WRITE);
 	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_INVALID));
-	ended(_metadata, n, 0, PTD_ST_WRITE_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 }
 
 /* All queues wait, of several PASIDs; answered the other way round, at once */
@@ -272,8 +253,8 @@ TEST_F(stall, many)
 		set(_metadata, n, leaf(n, &self->s[s], VA(0)), good[s]);
 	EXPECT_EQ(8, fault_respond(&self->r, resp, 8));
 	for (i = 0; i < 8; i++)
-		ended(_metadata, n, i, i % NR_SPACES == 1 ?
-		      PTD_ST_WRITE_FAULT : PTD_ST_OK);
+		dma_ended(_metadata, &n->ptd, i, i % NR_SPACES == 1 ?
+			  PTD_ST_WRITE_FAULT : PTD_ST_OK);
 }
 
 /* What the ring has no room for is ended and counted */
@@ -286,12 +267,12 @@ TEST_F(stall, overflow)
 	set(_metadata, n, leaf(n, &self->s[1], VA(0)), 0);
 	for (i = 0; i < DEPTH; i++) {
 		start(n, 0, 2, VA(0), false, 0);	/* C_BAD_CD */
-		ended(_metadata, n, 0, PTD_ST_READ_FAULT);
+		dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
 	}
 	test_ok(fault_drain(&n->d));
 	ASSERT_EQ(DEPTH, fault_pending(&self->r));
 	start(n, 0, ssids[1], VA(0), false, 0);
-	ended(_metadata, n, 0, PTD_ST_READ_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
 	EXPECT_EQ(1, self->r.header->lost);
 	fault_consume(&self->r, DEPTH);
 	start(n, 0, ssids[1], VA(0), true, 0);
@@ -309,7 +290,7 @@ TEST_F(stall, not_asked)
 	set(_metadata, n, leaf(n, &self->s[1], VA(0)), 0);
 	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE, DEPTH, -1));
 	start(n, 0, ssids[1], VA(0), true, 0);
-	ended(_metadata, n, 0, PTD_ST_WRITE_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 	test_ok(fault_drain(&n->d));
 	expect_event(_metadata, &self->r, ssids[1], 0x10,
 		     VFIO_DMA_FAULT_REASON_TRANSLATION, 1, VA(0),
@@ -319,7 +300,7 @@ TEST_F(stall, not_asked)
 	/* Not even faults are wanted */
 	test_ok(fault_set(&n->d, 0, 0, -1));
 	start(n, 0, ssids[1], VA(0), true, 0);
-	ended(_metadata, n, 0, PTD_ST_WRITE_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 	EXPECT_EQ(resumed + 2, executed(n, RESUME));
 }
 
@@ -334,13 +315,13 @@ TEST_F(stall, unbind)
 	for (i = 0; i < ARRAY_SIZE(ops); i++) {
 		park(_metadata, self, &f);
 		test_ok(nest_table_op(&n->c, NEST_ALL_GROUPS, ops[i]));
-		ended(_metadata, n, 0, PTD_ST_WRITE_FAULT);
+		dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 		too_late(_metadata, self, &f);
 		test_ok(nest_bind_table(&n->c, NEST_ALL_GROUPS, &self->ste));
 	}
 	park(_metadata, self, &f);
 	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_INVALID));
-	ended(_metadata, n, 0, PTD_ST_WRITE_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 }
 
 TEST_F(stall, disable)
@@ -350,12 +331,12 @@ TEST_F(stall, disable)
 
 	park(_metadata, self, &f);
 	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE, DEPTH, -1));
-	ended(_metadata, n, 0, PTD_ST_WRITE_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 	too_late(_metadata, self, &f);
 	test_ok(fault_set(&n->d, BOTH, DEPTH, self->r.eventfd));
 	park(_metadata, self, &f);
 	test_ok(fault_set(&n->d, 0, 0, -1));
-	ended(_metadata, n, 0, PTD_ST_WRITE_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 }
 
 /* Another table in the same place leaves what waits */
@@ -374,8 +355,8 @@ TEST_F(stall, replace)
 	test_ok(nest_bind_table(&n->c, NEST_ALL_GROUPS, &self->ste));
 	EXPECT_EQ(1, ptd_read32(&n->ptd, PTD_QUEUE(0) + PTD_Q_PENDING));
 	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_SUCCESS));
-	ended(_metadata, n, 0, PTD_ST_OK);
-	EXPECT_TRUE(mem_is(&n->g, s.dst, 0x42, 64));
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_OK);
+	EXPECT_TRUE(mem_is(&n->g, s.dst, DMA_FILL, 64));
 }
 
 TEST_F(stall, reset)
@@ -395,7 +376,7 @@ TEST_F(stall, reset)
 	test_ok(ptd_init(&n->ptd, &n->d));
 	park(_metadata, self, &f);
 	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_INVALID));
-	ended(_metadata, n, 0, PTD_ST_WRITE_FAULT);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_WRITE_FAULT);
 	dma_copies(_metadata, n, &n->ptd, ssids[2], &self->s[2]);
 }
 
@@ -501,8 +482,8 @@ static void touch(struct __test_metadata *_metadata, struct nest *n, u32 pasid,
 		  u64 addr, bool write, u32 flags)
 {
 	start(n, 0, pasid, addr, write, flags);
-	ended(_metadata, n, 0,
-	      write ? PTD_ST_WRITE_FAULT : PTD_ST_READ_FAULT);
+	dma_ended(_metadata, &n->ptd, 0,
+		  write ? PTD_ST_WRITE_FAULT : PTD_ST_READ_FAULT);
 }
 
 /* 7.3: what stage 1 refuses */
