@@ -924,6 +924,22 @@ static u32 mute(struct __test_metadata *_metadata, struct nest *n,
 }
 
 /*
+ * One PASID after the other, each in a block of its own, until the device is
+ * muted.  Returns the first one that was not tried.
+ */
+static u32 mute_all(struct __test_metadata *_metadata, struct nest *n,
+		    struct fault_ring *r, u32 pasid)
+{
+	u32 i, flags = 0;
+
+	for (i = 0; i < 1000 && !(flags & VFIO_DMA_FAULT_F_MUTED_ALL); i++)
+		flags = mute(_metadata, n, r, pasid + 64 * i);
+	EXPECT_EQ(VFIO_DMA_FAULT_F_PASID | VFIO_DMA_FAULT_F_ADDR |
+		  VFIO_DMA_FAULT_F_MUTED | VFIO_DMA_FAULT_F_MUTED_ALL, flags);
+	return pasid + 64 * i;
+}
+
+/*
  * The first PASID of 16 blocks of the table that are not there: what a test
  * has bound stays until the device is unbound from its driver
  */
@@ -964,16 +980,13 @@ TEST_F(nesting_fault, muted_before)
 	const u32 first = missing_blocks(&self->n);
 	struct nest *n = &self->n;
 	struct fault_ring *r = &self->r;
-	u32 i, flags = 0;
 
 	if (!set_limit(4))
 		SKIP(return, "no %s", limit_file);
 	/* A block; an entry of one that is there; the device */
 	mute(_metadata, n, r, first);
 	mute(_metadata, n, r, 7);
-	for (i = 1; i < 1000 && !(flags & VFIO_DMA_FAULT_F_MUTED_ALL); i++)
-		flags = mute(_metadata, n, r, first + 64 * i);
-	EXPECT_TRUE(flags & VFIO_DMA_FAULT_F_MUTED_ALL);
+	mute_all(_metadata, n, r, first + 64);
 	EXPECT_EQ(0, recorded(n, PASID));
 
 	fault_close(r);
@@ -992,16 +1005,13 @@ TEST_F(nesting_fault, muted_device)
 	const u32 first = missing_blocks(&self->n);
 	struct nest *n = &self->n;
 	struct fault_ring *r = &self->r;
-	u32 i, flags = 0;
+	u32 next;
 
 	if (!set_limit(4))
 		SKIP(return, "no %s", limit_file);
-	for (i = 0; i < 1000 && !(flags & VFIO_DMA_FAULT_F_MUTED_ALL); i++)
-		flags = mute(_metadata, n, r, first + 64 * i);
-	EXPECT_EQ(VFIO_DMA_FAULT_F_PASID | VFIO_DMA_FAULT_F_ADDR |
-		  VFIO_DMA_FAULT_F_MUTED | VFIO_DMA_FAULT_F_MUTED_ALL, flags);
+	next = mute_all(_metadata, n, r, first);
 	EXPECT_EQ(0, recorded(n, PASID));
-	EXPECT_EQ(0, recorded(n, first + 64 * i));
+	EXPECT_EQ(0, recorded(n, next));
 	EXPECT_EQ(0, recorded(n, NEST_RID));
 	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
 
