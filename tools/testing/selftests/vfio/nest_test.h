@@ -197,6 +197,24 @@ static inline void nest_setup_mon(struct __test_metadata *_metadata,
 		SKIP(return, "no iommu-monitor in this machine");
 }
 
+/* As above, with the first device that waits for pages if asked to */
+static inline void nest_setup_demand(struct __test_metadata *_metadata,
+				     struct nest *n)
+{
+	int i;
+
+	for (i = 0; ; i++) {
+		nest_setup_mon(_metadata, n, i);
+		if (_metadata->exit_code || n->feat.max_requests)
+			return;
+		if (i + 1 >= test_nr)
+			SKIP(return, "no device here waits for pages");
+		vfio_device_close(&n->d);
+		vfio_container_close(&n->c);
+		imon_close(&n->mon);
+	}
+}
+
 /* All of it, as its VMM would on its way out */
 static inline void nest_close(struct nest *n)
 {
@@ -339,6 +357,14 @@ static inline u32 dma_start(struct ptd *ptd, unsigned int q, u32 pasid,
 
 	ptd_submit(ptd, q, &d);
 	return d.tag;
+}
+
+/* A read that waits where there is no page, if the table says so: demand */
+static inline void dma_demand(struct nest *n, struct ptd *ptd, unsigned int q,
+			      u32 pasid, u64 addr)
+{
+	dma_start(ptd, q, pasid, addr, 64, false,
+		  n->ops->stalls ? PTD_F_NO_ATS : 0);
 }
 
 /* The access in queue @q that was started first ends like this */

@@ -474,37 +474,87 @@ TEST_F_TIMEOUT(nesting_failnth, attach, 240)
 #define FAULT_KINDS							\
 	(VFIO_DMA_FAULT_UNRECOVERABLE | VFIO_DMA_FAULT_PAGE_REQUEST)
 
-static bool pri_is_on(struct nest *n)
-{
-	return ptd_read32(&n->ptd, PTD_STATUS) & PTD_STATUS_PRI;
-}
+/* A page that no table has */
+#define NO_PAGE		(TEST_DST + TEST_LEN)
 
 FIXTURE(failnth_fault)
 {
-	FIXTURE_DATA(nesting_failnth) f;
+	struct nest n;
+	struct space s;
+	struct fault_ring r;
 };
 
 FIXTURE_SETUP(failnth_fault)
 {
-	nesting_failnth_setup(_metadata, &self->f, NULL);
-	if (!_metadata->exit_code && !self->f.n.feat.max_requests)
-		SKIP(return, "no page requests here");
+	struct nest *n = &self->n;
+
+	if (!fail_setup())
+		SKIP(return, "no fault injection in this kernel");
+	nest_setup_demand(_metadata, n);
+	if (_metadata->exit_code)
+		return;
+	space_init(_metadata, n, &self->s, 0xa1);
+	self->s.t.demand = true;
+	/* Mapped, and off */
+	test_ok(fault_open(&self->r, &n->d, FAULT_KINDS, 64));
+	test_ok(fault_set(&n->d, 0, 0, -1));
 }
 
 FIXTURE_TEARDOWN(failnth_fault)
 {
 }
 
+/* Faults from now on, in an empty ring */
+static int faults_on(FIXTURE_DATA(failnth_fault) *self, u32 kinds, u32 depth)
+{
+	self->r.index = 0;
+	self->r.depth = depth;
+	return fault_set(&self->n.d, kinds, depth, self->r.eventfd);
+}
+
+/* The device asks for a page: somebody hears that, or it was told no */
+static void ask(struct __test_metadata *_metadata,
+		FIXTURE_DATA(failnth_fault) *self, struct vfio_dma_fault *f,
+		bool heard)
+{
+	struct nest *n = &self->n;
+
+	if (!n->ops->stalls)
+		EXPECT_EQ(heard, !!(ptd_read32(&n->ptd, PTD_STATUS) &
+				    PTD_STATUS_PRI));
+	dma_demand(n, &n->ptd, 0, PASID, NO_PAGE);
+	if (!heard) {
+		dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
+		return;
+	}
+	ASSERT_EQ(1, fault_next(&self->r, f, 5000));
+	ASSERT_EQ(VFIO_DMA_FAULT_TYPE_PAGE_REQUEST, f->type);
+	EXPECT_EQ(NO_PAGE, f->addr);
+}
+
+/* And is told no in the end */
+static void check_requests(struct __test_metadata *_metadata,
+			   FIXTURE_DATA(failnth_fault) *self, bool on)
+{
+	struct vfio_dma_fault f;
+
+	ask(_metadata, self, &f, on);
+	if (!on)
+		return;
+	test_ok(fault_answer(&self->r, &f, VFIO_DMA_FAULT_RESPONSE_INVALID));
+	dma_ended(_metadata, &self->n.ptd, 0, PTD_ST_READ_FAULT);
+}
+
 TEST_F_TIMEOUT(failnth_fault, enable, 240)
 {
-	struct nest *n = &self->f.n;
+	struct nest *n = &self->n;
 	int nth, ret, failures = 0;
 	bool failed;
 
-	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->f.a.t));
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
 	for_each_failure(nth, failed) {
 		fail_arm(nth);
-		ret = fault_set(&n->d, FAULT_KINDS, 64, -1);
+		ret = faults_on(self, FAULT_KINDS, 64);
 		failed = fail_disarm();
 		if (ret) {
 			ASSERT_TRUE(failed);
@@ -514,82 +564,98 @@ TEST_F_TIMEOUT(failnth_fault, enable, 240)
 		} else {
 			test_ok(fault_drain(&n->d));
 		}
-		EXPECT_EQ(!ret, pri_is_on(n));
+		check_requests(_metadata, self, !ret);
 		test_ok(fault_set(&n->d, 0, 0, -1));
-		EXPECT_FALSE(pri_is_on(n));
+		check_requests(_metadata, self, false);
 	}
 	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
 	EXPECT_LT(5, failures);
 }
 
 /* The first bind switches page requests on, or nothing happened */
 TEST_F_TIMEOUT(failnth_fault, bind, 240)
 {
-	struct nest *n = &self->f.n;
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
 	int nth, ret;
 	bool failed;
 
-	test_ok(fault_set(&n->d, FAULT_KINDS, 64, -1));
+	test_ok(faults_on(self, FAULT_KINDS, 64));
 	for_each_failure(nth, failed) {
 		fail_arm(nth);
-		ret = nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->f.a.t);
+		ret = nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t);
 		failed = fail_disarm();
-		EXPECT_EQ(!ret, pri_is_on(n));
+		check_requests(_metadata, self, !ret);
 		bindings_are(_metadata, n, !ret, !ret);
 		if (ret)
 			check_failed(_metadata, ret);
 		else
 			test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, PASID));
-		EXPECT_FALSE(pri_is_on(n));
+		check_requests(_metadata, self, false);
+		/* The faults of those that were told no */
+		test_ok(fault_drain(&n->d));
+		fault_consume(r, fault_pending(r));
 	}
 	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
 }
 
-/* Another depth, fewer kinds, an answer */
+/* Another depth, more kinds */
 TEST_F_TIMEOUT(failnth_fault, change, 240)
 {
-	struct nest *n = &self->f.n;
-	struct vfio_dma_fault f;
-	struct fault_ring r;
+	const u32 few = VFIO_DMA_FAULT_UNRECOVERABLE;
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
 	int nth, ret;
 	bool failed;
 
-	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->f.a.t));
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
 	for_each_failure(nth, failed) {
-		test_ok(fault_open(&r, &n->d, VFIO_DMA_FAULT_UNRECOVERABLE,
-				   64));
+		test_ok(faults_on(self, few, 64));
 		fail_arm(nth);
-		ret = fault_set(&n->d, FAULT_KINDS, 128, r.eventfd);
+		ret = fault_set(&n->d, FAULT_KINDS, 128, r->eventfd);
 		failed = fail_disarm();
 		if (ret) {
 			ASSERT_TRUE(failed);
 			check_failed(_metadata, ret);
 		}
-		EXPECT_EQ(ret ? 64 : 128, r.header->depth);
-		EXPECT_EQ(!ret, pri_is_on(n));
-		fault_close(&r);
+		EXPECT_EQ(ret ? 64 : 128, r->header->depth);
+		check_requests(_metadata, self, !ret);
+		test_ok(fault_set(&n->d, 0, 0, -1));
 	}
 	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
+}
 
-	test_ok(fault_open(&r, &n->d, FAULT_KINDS, 64));
+/* An answer is taken once, or was not */
+TEST_F_TIMEOUT(failnth_fault, answer, 240)
+{
+	struct nest *n = &self->n;
+	struct vfio_dma_fault f;
+	bool failed;
+	int nth, ret;
+
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
+	test_ok(faults_on(self, FAULT_KINDS, 64));
 	for_each_failure(nth, failed) {
-		ptd_write32(&n->ptd, PTD_PR_PASID, ptd_pasid(PASID));
-		ptd_write32(&n->ptd, PTD_PR_FLAGS, PTD_PR_READ | PTD_PR_LAST);
-		ptd_write32(&n->ptd, PTD_PR_SEND, 1);
-		ASSERT_EQ(1, fault_next(&r, &f, 5000));
+		ask(_metadata, self, &f, true);
 		fail_arm(nth);
-		ret = fault_answer(&r, &f, VFIO_DMA_FAULT_RESPONSE_SUCCESS);
+		ret = fault_answer(&self->r, &f,
+				   VFIO_DMA_FAULT_RESPONSE_INVALID);
 		failed = fail_disarm();
 		if (ret) {
 			ASSERT_TRUE(failed);
 			check_failed(_metadata, ret);
-			test_ok(fault_answer(&r, &f,
-					     VFIO_DMA_FAULT_RESPONSE_SUCCESS));
+			test_ok(fault_answer(&self->r, &f,
+					     VFIO_DMA_FAULT_RESPONSE_INVALID));
 		}
-		test_err(ENOENT, fault_answer(&r, &f,
-					      VFIO_DMA_FAULT_RESPONSE_SUCCESS));
+		test_err(ENOENT, fault_answer(&self->r, &f,
+					      VFIO_DMA_FAULT_RESPONSE_INVALID));
+		dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
 	}
 	ASSERT_FALSE(failed);
+	TH_LOG("%d points of failure", nth - 2);
 }
 
 VFIO_TEST_MAIN

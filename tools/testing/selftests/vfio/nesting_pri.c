@@ -118,13 +118,7 @@ static bool answered(struct nest *n, u64 ok, u64 invalid)
  */
 static u64 unanswered(const struct imon *m)
 {
-	u64 count = imon_total(m, IOMMU_MON_EV_PR_RECEIVED);
-	int code;
-
-	for (code = 0; code < 3; code++)
-		count -= imon_total(m, IOMMU_MON_EV_PR_ANSWERED(code)) +
-			 imon_total(m, IOMMU_MON_EV_PR_AUTO(code));
-	return count;
+	return imon_total(m, IOMMU_MON_EV_PR_RECEIVED) - imon_answers(m);
 }
 
 static bool pri_is_on(struct nest *n)

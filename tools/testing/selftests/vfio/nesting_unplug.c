@@ -61,12 +61,19 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 		.dst = TEST_DST,
 		.len = TEST_LEN,
 	};
+	struct vfio_device_feature_nesting feat;
 	struct pollfd gone = { .events = POLLIN };
 	struct fault_ring ring = { .eventfd = -1 };
+	struct s1_table demand = self->s.t;
 	struct vfio_dma_fault f;
+	unsigned int q, asked = 0;
+	u64 answers = imon_answers(&n->mon);
 	int i, ret = 0;
 
-	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
+	test_ok(nest_device_info(&self->d2, &feat, NULL));
+	demand.demand = feat.max_requests;
+	test_ok(nest_bind(&n->c, n->d.group_fd, PASID, &self->s.t));
+	test_ok(nest_bind(&n->c, self->d2.group_fd, PASID, &demand));
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, NEST_RID, &self->s.t));
 	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
 	dma_copies(_metadata, n, &self->ptd2, PASID, &self->s);
@@ -75,16 +82,19 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 					  0);
 	ASSERT_LE(0, gone.fd);
 
-	/* In the middle of its work, and of what it asked for */
-	if (n->feat.max_requests) {
+	/* In the middle of its work, and waiting for pages in all queues */
+	if (feat.max_requests) {
 		test_ok(fault_open(&ring, &self->d2,
 				   VFIO_DMA_FAULT_UNRECOVERABLE |
 				   VFIO_DMA_FAULT_PAGE_REQUEST, 64));
-		ptd_write32(&self->ptd2, PTD_PR_PASID, ptd_pasid(PASID));
-		ptd_write32(&self->ptd2, PTD_PR_FLAGS,
-			    PTD_PR_READ | PTD_PR_LAST | PTD_PR_EACH);
-		ptd_write32(&self->ptd2, PTD_PR_SEND, 8);
-		ASSERT_EQ(1, fault_next(&ring, &f, 5000));
+		for (q = 1; q < self->ptd2.nr_queues; q++) {
+			dma_demand(n, &self->ptd2, q, PASID,
+				   TEST_DST + TEST_LEN);
+			ASSERT_EQ(1, fault_next(&ring, &f, 5000));
+			ASSERT_EQ(VFIO_DMA_FAULT_TYPE_PAGE_REQUEST, f.type);
+			asked++;
+		}
+		EXPECT_EQ(answers, imon_answers(&n->mon));
 	}
 	for (i = 0; i < 16; i++)
 		ptd_submit(&self->ptd2, 0, &d);
@@ -94,7 +104,7 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 	EXPECT_NE(PTD_ID_VALUE, ptd_read32(&self->ptd2, PTD_ID));
 
 	/* An answer that nobody hears, and nothing to wait for */
-	if (n->feat.max_requests) {
+	if (feat.max_requests) {
 		test_ok(fault_answer(&ring, &f,
 				     VFIO_DMA_FAULT_RESPONSE_SUCCESS));
 		test_ok(fault_drain(&self->d2));
@@ -126,10 +136,11 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 	vfio_device_close(&self->d2);
 	fault_close(&ring);
 	EXPECT_TRUE(becomes_gone(bdf));
+	/* The IOMMU keeps nothing of what it asked */
+	EXPECT_EQ(answers + asked, imon_answers(&n->mon));
 
 	/* Its group left the container, and took its bindings along */
-	nest_read_info(_metadata, n);
-	EXPECT_EQ(3, n->info.cap.nr_bindings);
+	bindings_are(_metadata, n, 3, 1);
 	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
 	dma_copies(_metadata, n, &n->ptd, NEST_RID, &self->s);
 	test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t,

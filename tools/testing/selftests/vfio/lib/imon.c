@@ -8,6 +8,9 @@
 #include "libvfio.h"
 #include "mmio.h"
 
+/* IHI 0070F, 4.6.1: the answer to a stalled access */
+#define SMMU_RESUME	0x44
+
 int imon_open(struct imon *m)
 {
 	char path[128];
@@ -79,6 +82,17 @@ u64 imon_count(const struct imon *m, u32 event, u32 sid, u32 pasid)
 u64 imon_total(const struct imon *m, u32 event)
 {
 	return imon_count(m, event, IMON_SEL_ANY, IMON_SEL_ANY);
+}
+
+u64 imon_answers(const struct imon *m)
+{
+	u64 count = imon_total(m, IOMMU_MON_EV_SMMU(SMMU_RESUME));
+	int code;
+
+	for (code = 0; code < 16; code++)
+		count += imon_total(m, IOMMU_MON_EV_PR_ANSWERED(code)) +
+			 imon_total(m, IOMMU_MON_EV_PR_AUTO(code));
+	return count;
 }
 
 void imon_clear(const struct imon *m)

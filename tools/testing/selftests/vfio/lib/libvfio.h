@@ -195,6 +195,11 @@ struct s1_ops {
 	 */
 	bool whole;
 	bool marks;		/* hardware sets S1_ACCESSED and S1_DIRTY */
+	/*
+	 * What waits for a page is an access that is not translated yet, not
+	 * a device that asks by ATS and PRI.
+	 */
+	bool stalls;
 	int (*init)(struct s1_table *t);
 	/* One leaf; @page is its size */
 	int (*map)(struct s1_table *t, u64 va, u64 gpa,
@@ -449,6 +454,8 @@ u64 imon_read64(const struct imon *m, unsigned int reg);
 void imon_write64(const struct imon *m, unsigned int reg, u64 val);
 u64 imon_count(const struct imon *m, u32 event, u32 sid, u32 pasid);
 u64 imon_total(const struct imon *m, u32 event);
+/* Answers to devices that waited for pages, whoever gave them */
+u64 imon_answers(const struct imon *m);
 void imon_clear(const struct imon *m);
 
 #endif

@@ -635,6 +635,7 @@ const struct s1_ops s1_smmu_ops = {
 	.data_len = sizeof(struct vfio_nesting_smmuv3_ste),
 	.inv_len = sizeof(struct vfio_nesting_smmuv3_cmd),
 	.whole = true,
+	.stalls = true,
 	.init = smmu_init,
 	.map = smmu_map,
 	.unmap = smmu_unmap,
