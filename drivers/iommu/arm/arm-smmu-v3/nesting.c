@@ -16,6 +16,7 @@
 #include <linux/iommu-nesting.h>
 #include <linux/iommufd.h>
 #include <linux/pci.h>
+#include <linux/pci-ats.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <uapi/linux/vfio_nesting.h>
@@ -58,6 +59,7 @@ bool arm_smmu_nest_parent_supported(struct arm_smmu_master *master)
 int arm_smmu_nesting_info(struct device *dev, struct iommu_nesting_info *out)
 {
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+	int pasid_features = 0;
 
 	if (!arm_smmu_nest_parent_supported(master))
 		return -EOPNOTSUPP;
@@ -77,8 +79,17 @@ int arm_smmu_nesting_info(struct device *dev, struct iommu_nesting_info *out)
 	}
 	if (master->ats_enabled)
 		out->flags |= IOMMU_NESTING_ATS;
-	if (master->ssid_bits)
-		out->max_pasids = BIT(master->ssid_bits);
+	if (!master->ssid_bits)
+		return 0;
+
+	out->max_pasids = BIT(master->ssid_bits);
+	/* All of them were enabled with the PASIDs. */
+	if (dev_is_pci(dev))
+		pasid_features = max(pci_pasid_features(to_pci_dev(dev)), 0);
+	if (pasid_features & PCI_PASID_CAP_EXEC)
+		out->flags |= IOMMU_NESTING_PASID_EXEC;
+	if (pasid_features & PCI_PASID_CAP_PRIV)
+		out->flags |= IOMMU_NESTING_PASID_PRIV;
 	return 0;
 }
 
