@@ -2,6 +2,7 @@
 /*
  * VFIO_IOMMU_BIND: whose table translates what, as the device's data shows
  */
+#include <endian.h>
 #include <poll.h>
 
 #include "nest_test.h"
@@ -338,7 +339,6 @@ TEST_F(bind_pasid, failed_bind_changes_nothing)
 	struct vfio_iommu_type1_bind bind = {
 		.argsz = sizeof(bind),
 		.op = VFIO_BIND_OP_BIND,
-		.pasid = self->pasid,
 		.format = n->ops->format,
 		.data_len = n->ops->data_len,
 		.data_uptr = (uintptr_t)&data,
@@ -346,7 +346,9 @@ TEST_F(bind_pasid, failed_bind_changes_nothing)
 	struct space b;
 
 	if (n->ops->whole)
-		SKIP(return, NOT_ONE_BY_ONE);
+		bind.target = VFIO_BIND_TARGET_PASID_TABLE;
+	else
+		bind.pasid = self->pasid;
 	space_init(_metadata, n, &b, 0xb2);
 	test_ok(n->ops->bind_data(&b.t, &data));
 
@@ -363,12 +365,19 @@ TEST_F(bind_pasid, failed_bind_changes_nothing)
 		data.vtd.flags = 1ull << 63;
 		test_err(EINVAL, vfio_ioctl(n->c.fd, VFIO_IOMMU_BIND, &bind));
 		data.vtd.flags = 0;
+	} else {
+		data.smmu.ste[1] ^= htole64(1ull << 63);
+		test_err(EINVAL, vfio_ioctl(n->c.fd, VFIO_IOMMU_BIND, &bind));
+		data.smmu.ste[1] ^= htole64(1ull << 63);
 	}
 	dma_copies(_metadata, n, &n->ptd, self->pasid, &self->s);
 
-	/* It was the data */
+	/* It was the data.  A whole table of this kind has no PASIDs. */
 	test_ok(vfio_ioctl(n->c.fd, VFIO_IOMMU_BIND, &bind));
-	dma_copies(_metadata, n, &n->ptd, self->pasid, &b);
+	if (n->ops->whole && self->pasid != NEST_RID)
+		dma_refused(_metadata, &n->ptd, self->pasid);
+	else
+		dma_copies(_metadata, n, &n->ptd, self->pasid, &b);
 }
 
 /* The device TLB is used, and does not outlive what it holds */
@@ -443,10 +452,11 @@ TEST_F(bind_pasid, record_and_interrupt)
 	EXPECT_EQ(PTD_ST_RECORD_FAULT, ptd_run(&n->ptd, 0, &d, NULL));
 }
 
-/* Privileged requests need the table to allow them */
+/* Privileged requests; on VT-d the guest has to allow them */
 TEST_F(nesting_bind, privileged)
 {
 	struct nest *n = &self->n;
+	const bool vtd = n->feat.format == VFIO_NESTING_FORMAT_VTD_S1;
 	struct ptd_desc d = {
 		.op = PTD_OP_CRC32,
 		.flags = PTD_F_PRIV,
@@ -457,18 +467,23 @@ TEST_F(nesting_bind, privileged)
 
 	if (n->ptd.is_dsa)
 		SKIP(return, "a DSA does copy and fill, no more");
-	if (!(ptd_read32(&n->ptd, PTD_STATUS) & PTD_STATUS_PRIV))
+	EXPECT_EQ(!!(n->feat.flags & VFIO_DEVICE_NESTING_PASID_PRIV),
+		  !!(ptd_read32(&n->ptd, PTD_STATUS) & PTD_STATUS_PRIV));
+	EXPECT_EQ(!!(n->feat.flags & VFIO_DEVICE_NESTING_PASID_EXEC),
+		  !!(ptd_read32(&n->ptd, PTD_STATUS) & PTD_STATUS_EXEC));
+	if (!(n->feat.flags & VFIO_DEVICE_NESTING_PASID_PRIV))
 		SKIP(return, "privileged mode of %s is off", n->d.bdf);
-	if (n->feat.format != VFIO_NESTING_FORMAT_VTD_S1 ||
-	    !(n->hw.vtd.ecap_reg & BIT_ULL(31)))
+	if (vtd && !(n->hw.vtd.ecap_reg & BIT_ULL(31)))
 		SKIP(return, "no supervisor requests in this IOMMU");
 	test_ok(s1_map(&self->s.t, TEST_DST + TEST_LEN, self->s.dst, SZ_4K,
 		       SZ_4K, S1_READ | S1_WRITE));
 
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 3, &self->s.t));
-	EXPECT_EQ(PTD_ST_READ_FAULT, ptd_run(&n->ptd, 0, &d, NULL));
-	self->s.t.bind_flags = IOMMU_VTD_S1_SRE;
-	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 3, &self->s.t));
+	if (vtd) {
+		EXPECT_EQ(PTD_ST_READ_FAULT, ptd_run(&n->ptd, 0, &d, NULL));
+		self->s.t.bind_flags = IOMMU_VTD_S1_SRE;
+		test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 3, &self->s.t));
+	}
 	EXPECT_EQ(PTD_ST_OK, ptd_run(&n->ptd, 0, &d, NULL));
 	d.flags = 0;
 	EXPECT_EQ(PTD_ST_READ_FAULT, ptd_run(&n->ptd, 0, &d, NULL));

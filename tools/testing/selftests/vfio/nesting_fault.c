@@ -741,14 +741,16 @@ TEST_F(nesting_fault, off_and_on)
 /* Processor @cpu for the fault event of all IOMMUs; false: there is no way */
 static bool steer_events(int cpu)
 {
-	char line[512], path[64], *name;
+	char line[512], path[64], end, *name;
+	unsigned int nr;
 	FILE *f = fopen("/proc/interrupts", "r"), *g;
 	bool done = false;
 
 	while (f && fgets(line, sizeof(line), f)) {
-		name = strstr(line, " dmar");
-		if (!name || strspn(name + 5, "0123456789\n") !=
-			     strlen(name + 5))
+		name = strrchr(line, ' ');
+		if (!name || ((sscanf(name, " dmar%u%c", &nr, &end) != 2 ||
+			       end != '\n') &&
+			      strcmp(name, " arm-smmu-v3-evtq\n")))
 			continue;
 		snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list",
 			 atoi(line));

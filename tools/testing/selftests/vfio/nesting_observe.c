@@ -246,13 +246,16 @@ TEST_F(nesting_observe, trace_pasid)
 {
 	const char *enable = TRACING "events/iommu_pasid/enable";
 	const struct vfio_container *c = &self->n.c;
-	static const struct {
+	/* Where the kernel does not look into a table, a bind is no use */
+	const bool seen = !self->n.ops->whole;
+	const struct {
 		const char *event;
 		const char *args;
 	} events[] = {
 		{ "iommu_pasid_alloc:", "min=1536 max=1537 ret=1536" },
 		{ "iommu_pasid_alloc:", "min=1536 max=1536 ret=-28" },
-		{ "iommu_pasid_free:", "pasid=1536 users=1" },
+		{ "iommu_pasid_free:", seen ? "pasid=1536 users=1" :
+					      "pasid=1536 users=0" },
 		{ "iommu_pasid_reclaim:", "pasid=1536 users=0" },
 		{ "iommu_pasid_alloc:", "min=1537 max=1537 ret=1537" },
 		{ "iommu_pasid_free:", "pasid=1537 users=0" },
@@ -260,8 +263,6 @@ TEST_F(nesting_observe, trace_pasid)
 	char want[128], *line, *save, *text = self->text;
 	unsigned int i = 0;
 
-	if (self->n.ops->whole)
-		SKIP(return, NOT_SEEN);
 	if (!trace_start(_metadata, enable))
 		SKIP(return, "no %s: no tracefs, or not root", enable);
 	EXPECT_EQ(1536, nest_pasid_alloc(c, 1536, 1537));
@@ -280,6 +281,8 @@ TEST_F(nesting_observe, trace_pasid)
 	     line = strtok_r(NULL, "\n", &save)) {
 		if (!strstr(line, ": iommu_pasid_"))
 			continue;
+		if (!seen && i == 3)
+			i++;
 		ASSERT_GT(ARRAY_SIZE(events), i);
 		snprintf(want, sizeof(want), "%s set=user/%d %s",
 			 events[i].event, getpid(), events[i].args);

@@ -670,7 +670,7 @@ TEST_F_TIMEOUT(nesting_teardown, domain_ids, 300)
 	int i, ids;
 
 	if (n->ops->format != VFIO_NESTING_FORMAT_VTD_S1)
-		SKIP(return, "no domain ids of VT-d here");
+		SKIP(return, "a binding takes no id of its own here");
 	ids = 1 << (4 + 2 * (n->hw.vtd.cap_reg & 7));
 	space_init(_metadata, n, &self->s, 0xa1);
 	/* Two in each round */

@@ -253,8 +253,10 @@ static int smmu_bind_data(const struct s1_table *t, union s1_bind_data *data)
 
 	if (!ret)
 		ret = cd_set(&ct, NEST_RID, t, t->asid);
-	if (!ret)
+	if (!ret) {
 		cd_ste(&ct, &data->smmu);
+		data->smmu.ste[1] |= htole64(STE_1_EATS);
+	}
 	return ret;
 }
 
