@@ -494,7 +494,7 @@ def two_levels(m, fmt, ssids):
     m.cd(s.cd_addr(far), s.ttb[ssids[0]], asid=1)
     same("status", m.crc(far, VA), READ_FAULT)
     m.event(BAD_SSID, far)
-    m.do(cfgi_cd(far, leaf=1))
+    m.do(cfgi_cd(far, leaf=1), cfgi_cd(ssids[0], leaf=0))
     same("status", m.crc(far, VA), READ_FAULT)
     m.event(BAD_SSID, far)
     m.do(cfgi_cd(far, leaf=0))

@@ -17,6 +17,7 @@
 #include "qemu/host-utils.h"
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
+#include "qemu/timer.h"
 #include "qapi/error.h"
 #include "exec/address-spaces.h"
 #include "hw/misc/iommu-monitor.h"
@@ -25,6 +26,7 @@
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pci_trans.h"
 #include "migration/blocker.h"
+#include "system/cpu-timers.h"
 #include "system/device_tree.h"
 #include "smmuv3_strict.h"
 #include "smmuv3-internal.h"
@@ -34,6 +36,7 @@
 #define SMMUS_CR2_RECINVSID         (1u << 1)
 #define SMMUS_OVERFLOW              (1u << 31)  /* OVFLG, OVACKFLG */
 #define SMMUS_CMDQS                 10
+#define SMMUS_ICOUNT_NS             100         /* until an answer arrives */
 
 /* Stream table entry, second dword: spec 5.2 */
 #define SMMUS_STE_S1DSS(w)          extract64(w, 0, 2)
@@ -73,6 +76,12 @@ typedef struct SMMUSLeaf {
     bool wb;                        /* write-back memory */
 } SMMUSLeaf;
 
+/* A level 1 descriptor of CDs: its index is that of an SSID >> split. */
+typedef struct SMMUSL1CD {
+    uint64_t desc;
+    unsigned split;
+} SMMUSL1CD;
+
 /*
  * Tag of a TLB or walk cache entry.  Stage 1 stands for stage 1 alone and for
  * nested: {VMID, ASID or global, address}.  Stage 2 stands for stage 2 alone
@@ -104,7 +113,7 @@ typedef struct SMMUStrict {
     PCIIOMMUOps ops;
     GHashTable *l1ste;              /* index -> level 1 descriptor */
     GHashTable *ste;                /* SID -> 8 words */
-    GHashTable *l1cd;               /* {SID, index} -> level 1 descriptor */
+    GHashTable *l1cd;               /* {SID, index} -> SMMUSL1CD */
     GHashTable *cd;                 /* {SID, SSID} -> 8 words */
     GHashTable *tlb;                /* SMMUSKey -> SMMUSLeaf */
     GHashTable *psc;                /* SMMUSKey -> SMMUSTable */
@@ -119,6 +128,7 @@ typedef struct SMMUStrict {
     bool atc_failed;                /* an invalidation got no answer */
     QEMUBH *bh;                     /* runs the queue with x-async-queue=on */
     QEMUBH *answer_bh;
+    QEMUTimer *answer_timer;        /* instead of @answer_bh with icount */
     Error *migration_blocker;
 } SMMUStrict;
 
@@ -607,7 +617,8 @@ static bool ste_illegal(SMMUSWalk *w)
 static int get_cd(SMMUSWalk *w, uint32_t ssid)
 {
     SMMUStrict *v = w->v;
-    uint64_t base = w->ste[0] & MAKE_64BIT_MASK(6, 46), key, *hit, l1;
+    uint64_t base = w->ste[0] & MAKE_64BIT_MASK(6, 46), key, *hit;
+    SMMUSL1CD *l1_hit, l1;
     unsigned fmt = extract64(w->ste[0], 4, 2), split = fmt == 2 ? 10 : 6;
     int ret;
 
@@ -619,26 +630,27 @@ static int get_cd(SMMUSWalk *w, uint32_t ssid)
     }
     if (fmt && extract64(w->ste[0], 59, 5)) {
         key = pair_key(w->sid, ssid >> split);
-        hit = g_hash_table_lookup(v->l1cd, &key);
-        if (hit) {
-            l1 = *hit;
+        l1_hit = g_hash_table_lookup(v->l1cd, &key);
+        if (l1_hit) {
+            l1 = *l1_hit;
         } else {
             base += (ssid >> split) * 8;
             ret = s2_fetch(w, SMMU_CLASS_CD, &base);
             if (ret) {
                 return ret;
             }
-            if (!iommu_read_word(base, &l1)) {
+            l1.split = split;
+            if (!iommu_read_word(base, &l1.desc)) {
                 return fault(w, SMMU_EVT_F_CD_FETCH, false, 0, base);
             }
             if (v->s->strict_caches) {
                 map_set(v->l1cd, key, &l1, sizeof(l1));
             }
         }
-        if (!(l1 & 1)) {
+        if (!(l1.desc & 1)) {
             return SMMU_EVT_C_BAD_SUBSTREAMID;
         }
-        base = SMMUS_ADDR(l1);
+        base = SMMUS_ADDR(l1.desc);
         base += (ssid & MAKE_64BIT_MASK(0, split)) * 64;
     } else {
         base += (uint64_t)ssid * 64;
@@ -1029,7 +1041,13 @@ static void answer_stall(SMMUStrict *v, SMMUSStalls *from, SMMUSStall *st,
     }
     st->retry = retry;
     QTAILQ_INSERT_TAIL(&v->answered, st, next);
-    qemu_bh_schedule(v->answer_bh);
+    if (icount_enabled()) {
+        /* A bottom half would run at a point that host timing decides */
+        timer_mod(v->answer_timer,
+                  qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + SMMUS_ICOUNT_NS);
+    } else {
+        qemu_bh_schedule(v->answer_bh);
+    }
 }
 
 static void stall(SMMUStrict *v, SMMUSWalk *w, const Evt *evt,
@@ -1255,7 +1273,7 @@ static void smmuv3_strict_translate(PCIBus *bus, void *opaque, int devfn,
     }
 }
 
-/* Runs in the main loop: the command that answered has long returned. */
+/* The command that answered has long returned. */
 static void answer_bh(void *opaque)
 {
     SMMUStrict *v = opaque;
@@ -1401,13 +1419,14 @@ static gboolean inv_cd(gpointer key, gpointer val, gpointer opaque)
            (!r->one || (uint32_t)k == r->ssid);
 }
 
-/* All tables of a stream: which half of an SSID an index is depends. */
 static gboolean inv_l1cd(gpointer key, gpointer val, gpointer opaque)
 {
     const SMMUSSids *r = opaque;
+    const SMMUSL1CD *l1 = val;
     uint64_t k = *(uint64_t *)key;
 
-    return (k >> 32) >= r->first && (k >> 32) <= r->last;
+    return (k >> 32) >= r->first && (k >> 32) <= r->last &&
+           (!r->one || (uint32_t)k == r->ssid >> l1->split);
 }
 
 static void cfgi_ste(SMMUStrict *v, SMMUSSids *r, bool leaf)
@@ -1841,6 +1860,7 @@ bool smmuv3_strict_realize(SMMUv3State *s, Error **errp)
                                 &DEVICE(s)->mem_reentrancy_guard);
     v->answer_bh = qemu_bh_new_guarded(answer_bh, v,
                                        &DEVICE(s)->mem_reentrancy_guard);
+    v->answer_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, answer_bh, v);
     s->strict = v;
     /* The address spaces stay as they are; translation by request is new. */
     v->ops = *bus->iommu_ops;
