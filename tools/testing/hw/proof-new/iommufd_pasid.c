@@ -185,17 +185,12 @@ static bool ats_on(void)
 static void test_hw_info(void)
 {
 	struct iommu_hw_info_vtd vtd;
-	struct iommu_hw_info cmd = {
-		.size = sizeof(cmd),
-		.dev_id = dev.devid,
-		.data_len = sizeof(vtd),
-		.data_uptr = (uintptr_t)&vtd,
-	};
+	struct iommu_hw_info cmd = ifd_hw_info(ifd, &dev,
+					       IOMMU_HW_INFO_TYPE_INTEL_VTD,
+					       &vtd, sizeof(vtd));
 	int pos = pci_ext_cap(dev.bdf, PCI_EXT_CAP_ID_PASID);
 	uint16_t cap = pci_config_read(dev.bdf, pos + PCI_PASID_CAP, 2);
 
-	check_eq(ioctl(ifd, IOMMU_GET_HW_INFO, &cmd), 0);
-	check_eq(cmd.out_data_type, IOMMU_HW_INFO_TYPE_INTEL_VTD);
 	check_eq(cmd.out_max_pasid_log2, PASID_BITS);
 	check_eq(!!(cmd.out_capabilities & IOMMU_HW_CAP_PCI_PASID_EXEC),
 		 !!(cap & PCI_PASID_CAP_EXEC));

@@ -237,15 +237,9 @@ static uint64_t executed_all(void)
 static void test_hw_info(void)
 {
 	struct iommu_hw_info_arm_smmuv3 info;
-	struct iommu_hw_info cmd = {
-		.size = sizeof(cmd),
-		.dev_id = dev.devid,
-		.data_len = sizeof(info),
-		.data_uptr = (uintptr_t)&info,
-	};
 
-	check_eq(ioctl(ifd, IOMMU_GET_HW_INFO, &cmd), 0);
-	check_eq(cmd.out_data_type, IOMMU_HW_INFO_TYPE_ARM_SMMUV3);
+	ifd_hw_info(ifd, &dev, IOMMU_HW_INFO_TYPE_ARM_SMMUV3, &info,
+		    sizeof(info));
 	check_eq(info.idr[0] & 3, 3);			/* both stages */
 	check_eq(info.idr[0] >> 19 & 1, 1);		/* two levels of CDs */
 	check_eq(info.idr[1] >> 6 & 31, 20);		/* SSIDSIZE */

@@ -36,6 +36,23 @@ static inline int ifd_open_ptd(struct ptd *d)
 	return fd;
 }
 
+/* Fills @info in; the IOMMU is one of @type */
+static inline struct iommu_hw_info ifd_hw_info(int fd, const struct ptd *d,
+					       uint32_t type, void *info,
+					       size_t len)
+{
+	struct iommu_hw_info cmd = {
+		.size = sizeof(cmd),
+		.dev_id = d->devid,
+		.data_len = len,
+		.data_uptr = (uintptr_t)info,
+	};
+
+	check_eq(ioctl(fd, IOMMU_GET_HW_INFO, &cmd), 0);
+	check_eq(cmd.out_data_type, type);
+	return cmd;
+}
+
 static inline uint32_t ifd_ioas(int fd)
 {
 	struct iommu_ioas_alloc cmd = { .size = sizeof(cmd) };

@@ -56,15 +56,9 @@ static void invalidate(uint64_t va, uint64_t npages)
 static void test_hw_info(void)
 {
 	struct iommu_hw_info_vtd vtd;
-	struct iommu_hw_info cmd = {
-		.size = sizeof(cmd),
-		.dev_id = dev.devid,
-		.data_len = sizeof(vtd),
-		.data_uptr = (uintptr_t)&vtd,
-	};
 
-	check_eq(ioctl(ifd, IOMMU_GET_HW_INFO, &cmd), 0);
-	check_eq(cmd.out_data_type, IOMMU_HW_INFO_TYPE_INTEL_VTD);
+	ifd_hw_info(ifd, &dev, IOMMU_HW_INFO_TYPE_INTEL_VTD, &vtd,
+		    sizeof(vtd));
 	check(vtd.ecap_reg & ECAP_NEST, "no nested translation");
 	check(vtd.ecap_reg & ECAP_PASID, "no PASIDs");
 	check_eq(mon_r64(IMON_MODES) & (IOMMU_MON_MODE_STRICT |

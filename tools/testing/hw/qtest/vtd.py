@@ -1163,41 +1163,35 @@ def nothing_absent_is_cached(m):
     stale(m, n)
 
 
-@test()
-def wrong_order_is_refilled(m):
-    """IOTLB before PASID cache: the entry comes back in between"""
+def replaced(m, *drop):
+    """Replaces a table that was used; where the other one has its page"""
     n = Nest(m)
     m.enable()
     m.sees(5, n.va, 0x1111)
     m.writeq(m.pe_addr(5), 0)
-    m.inv(piotlb(9, 5), iotlb_dom(9), pc(9, 5))
+    m.inv(*drop)
     o = Nest(m, pasid=5, did=9)
     m.writeq(o.data, 0x2222)
-    m.sees(5, o.va, 0x1111)
+    return o.va
+
+
+@test()
+def wrong_order_is_refilled(m):
+    """IOTLB before PASID cache: the entry comes back in between"""
+    va = replaced(m, piotlb(9, 5), iotlb_dom(9), pc(9, 5))
+    m.sees(5, va, 0x1111)
 
 
 @test()
 def right_order_is_not(m):
-    n = Nest(m)
-    m.enable()
-    m.sees(5, n.va, 0x1111)
-    m.writeq(m.pe_addr(5), 0)
-    m.inv(pc(9, 5), piotlb(9, 5), iotlb_dom(9))
-    o = Nest(m, pasid=5, did=9)
-    m.writeq(o.data, 0x2222)
-    m.sees(5, o.va, 0x2222)
+    va = replaced(m, pc(9, 5), piotlb(9, 5), iotlb_dom(9))
+    m.sees(5, va, 0x2222)
 
 
 @test(",x-refill=off")
 def wrong_order_without_refill(m):
-    n = Nest(m)
-    m.enable()
-    m.sees(5, n.va, 0x1111)
-    m.writeq(m.pe_addr(5), 0)
-    m.inv(piotlb(9, 5), iotlb_dom(9), pc(9, 5))
-    o = Nest(m, pasid=5, did=9)
-    m.writeq(o.data, 0x2222)
-    m.sees(5, o.va, 0x2222)
+    va = replaced(m, piotlb(9, 5), iotlb_dom(9), pc(9, 5))
+    m.sees(5, va, 0x2222)
 
 
 @test()
@@ -1231,13 +1225,9 @@ def ats_stale_until_invalidated(m):
     same("faults", m.faults(), [])
 
 
-@test()
-def ats_without_pasid(m):
-    """PCIe 6.0, 10.3.8: it drops what has a PASID as well"""
-    n = Nest(m)
-    m.ats()
-    m.enable()
-    for d in (dtlb(addr=n.va, s=0), dtlb()):
+def ats_drops(m, n, *descs):
+    """Each of them alone has the device ask again"""
+    for d in descs:
         m.sees(5, n.va, 0x1111, 0)
         before = m.count(EV_ATS)
         m.sees(5, n.va, 0x1111, 0)
@@ -1245,6 +1235,15 @@ def ats_without_pasid(m):
         m.inv(d)
         m.sees(5, n.va, 0x1111, 0)
         same("requests after %#x %#x" % d, m.count(EV_ATS), before + 1)
+
+
+@test()
+def ats_without_pasid(m):
+    """PCIe 6.0, 10.3.8: it drops what has a PASID as well"""
+    n = Nest(m)
+    m.ats()
+    m.enable()
+    ats_drops(m, n, dtlb(addr=n.va, s=0), dtlb())
 
 
 @test()
@@ -1252,15 +1251,8 @@ def ats_ranges(m):
     n = Nest(m)
     m.ats()
     m.enable()
-    for d in (pdtlb(5), pdtlb(5, addr=MASK52 | CANON),
-              pdtlb(5, addr=n.va & ~0x7fff | 0x3000), pdtlb(6, g=1)):
-        m.sees(5, n.va, 0x1111, 0)
-        before = m.count(EV_ATS)
-        m.sees(5, n.va, 0x1111, 0)
-        same("requests", m.count(EV_ATS), before)
-        m.inv(d)
-        m.sees(5, n.va, 0x1111, 0)
-        same("requests after %#x %#x" % d, m.count(EV_ATS), before + 1)
+    ats_drops(m, n, pdtlb(5), pdtlb(5, addr=MASK52 | CANON),
+              pdtlb(5, addr=n.va & ~0x7fff | 0x3000), pdtlb(6, g=1))
 
 
 @test()
