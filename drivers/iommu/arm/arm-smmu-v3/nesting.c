@@ -470,8 +470,14 @@ static bool nested_has_atc(struct iommu_domain *domain)
 	       iommu_devtlb_reachable(master->dev);
 }
 
+/*
+ * @queued: how many before these were not waited for
+ * @sync: wait for all of them.  Where there is an ATC_INV they have to be waited
+ * for here: after the RCU reader a reset may begin.
+ */
 static int nested_submit(struct iommu_domain *domain,
-			 struct arm_smmu_device *smmu, u64 *cmds, u32 nr)
+			 struct arm_smmu_device *smmu, u64 *cmds, u32 nr,
+			 u32 queued, bool sync)
 {
 	bool looked = false, atc = false;
 	u32 i, left = 0;
@@ -490,14 +496,15 @@ static int nested_submit(struct iommu_domain *domain,
 		cmds[left++] = cmds[i + 1];
 	}
 	nr = left / CMDQ_ENT_DWORDS;
-	if (!nr)
+	if (!nr && (!queued || !sync))
 		return 0;
-	return arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, nr, true);
+	return arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, nr, sync);
 }
 
 /*
- * Do the commands of the owner of stage 1, as many at a time as fit, with one
- * CMD_SYNC for each submission.
+ * Do the commands of the owner of stage 1, a few at a time, with one CMD_SYNC
+ * for all of them, or for as many as take half of the queue, which is not
+ * theirs alone.
  *
  * Context: may sleep.
  * Return: 0; -EINVAL for a bad command; -EOPNOTSUPP for one that a guest
@@ -509,16 +516,21 @@ static int nested_cache_invalidate_user(struct iommu_domain *domain,
 {
 	struct arm_smmu_nested_target target;
 	struct vfio_nesting_smmuv3_cmd user;
-	u32 index = 0, done = 0, nr = 0, max = NESTED_BATCH;
+	u32 index = 0, done = 0, nr = 0, queued = 0, max = NESTED_BATCH;
 	u64 cmds[NESTED_BATCH * CMDQ_ENT_DWORDS];
+	bool sync = false;
+	u32 half_queue;
 	int ret = 0;
 
 	nested_target(domain, &target);
 	if (array->type != VFIO_NESTING_FORMAT_SMMUV3)
 		ret = -EINVAL;
+	half_queue = 1 << (target.smmu->cmdq.q.llq.max_n_shift - 1);
 	/* An erratum: a CMD_SYNC after each TLBI */
-	if (target.smmu->options & ARM_SMMU_OPT_CMDQ_FORCE_SYNC)
+	if (target.smmu->options & ARM_SMMU_OPT_CMDQ_FORCE_SYNC) {
 		max = 1;
+		half_queue = 1;
+	}
 
 	while (!ret && index < array->entry_num) {
 		u64 *cmd = &cmds[nr * CMDQ_ENT_DWORDS];
@@ -535,25 +547,36 @@ static int nested_cache_invalidate_user(struct iommu_domain *domain,
 		nr += ret;
 		ret = 0;
 		index++;
+		if (FIELD_GET(CMDQ_0_OP, cmd[0]) == CMDQ_OP_ATC_INV)
+			sync = true;
 		if (nr < max)
 			continue;
 
-		ret = nested_submit(domain, target.smmu, cmds, nr);
-		nr = 0;
+		if (queued + nr + max > half_queue)
+			sync = true;
+		ret = nested_submit(domain, target.smmu, cmds, nr, queued,
+				    sync);
 		if (ret) {
 			ret = -EIO;
 			break;
 		}
-		done = index;
+		queued += nr;
+		nr = 0;
+		if (sync) {
+			queued = 0;
+			done = index;
+		}
+		sync = false;
 		if (fatal_signal_pending(current))
 			ret = -EINTR;
 		cond_resched();
 	}
 
 	/* What came before a bad command is done. */
-	if (nr && nested_submit(domain, target.smmu, cmds, nr))
+	if (ret != -EIO &&
+	    nested_submit(domain, target.smmu, cmds, nr, queued, true))
 		ret = -EIO;
-	else if (ret != -EIO)
+	if (ret != -EIO)
 		done = index;
 	array->entry_num = done;
 	return ret;
