@@ -241,7 +241,10 @@ int s1_init(struct s1_table *t, const struct s1_ops *ops, struct guest *g);
 int s1_map(struct s1_table *t, u64 va, u64 gpa, u64 size,
 	   u64 page, unsigned int prot);
 int s1_unmap(struct s1_table *t, u64 va);
-/* What invalidates a range, with the device's TLB; returns how many entries */
+/*
+ * What invalidates a range, with the device's TLB; returns how many entries,
+ * each of which has to be over before the next
+ */
 u32 s1_inv_range(const struct s1_table *t, union s1_inv_entry *e, u32 pasid,
 		 u64 va, u64 npages);
 int s1_flags(struct s1_table *t, u64 va);

@@ -213,8 +213,11 @@ int nest_inval_range(const struct vfio_container *c, int group_fd,
 		     u64 npages)
 {
 	union s1_inv_entry e[S1_MAX_INV];
-	u32 n = s1_inv_range(t, e, pasid, va, npages);
+	u32 i, n = s1_inv_range(t, e, pasid, va, npages);
+	int ret = 0;
 
-	return nest_inval(c, group_fd, VFIO_INVALIDATE_TARGET_PASID, pasid,
-			  t->ops, e, n, NULL);
+	for (i = 0; i < n && !ret; i++)
+		ret = nest_inval(c, group_fd, VFIO_INVALIDATE_TARGET_PASID,
+				 pasid, t->ops, &e[i], 1, NULL);
+	return ret;
 }

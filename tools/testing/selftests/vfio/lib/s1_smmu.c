@@ -422,12 +422,17 @@ static int cd_group_install(const struct vfio_container *c,
 	return ret;
 }
 
-/* Nothing of a descriptor is cached; @was is its word 0 */
+/*
+ * Nothing of a descriptor is cached; @was is its word 0.  Each is over before
+ * the next begins: the device would ask for what the SMMU still has, and the
+ * SMMU walk by the descriptor that it still has.
+ */
 static int cd_group_flush(const struct vfio_container *c, struct cd_group *grp,
 			  u32 pasid, u64 was)
 {
 	union s1_inv_entry e[3];
-	u32 n = 0;
+	u32 i, n = 0;
+	int ret = 0;
 
 	/* Of both levels: its leaf may be new */
 	command(&e[n++], CMD_CFGI_CD | CMD_SSID(pasid), 0);
@@ -435,8 +440,10 @@ static int cd_group_flush(const struct vfio_container *c, struct cd_group *grp,
 		command(&e[n++], CMD_TLBI_ASID | CMD_ASID(CD_ASID(was)), 0);
 		command(&e[n++], atc_inv(pasid), ATC_SIZE_ALL);
 	}
-	return nest_inval(c, grp->fd, VFIO_INVALIDATE_TARGET_PASID, NEST_RID,
-			  &s1_smmu_ops, e, n, NULL);
+	for (i = 0; i < n && !ret; i++)
+		ret = nest_inval(c, grp->fd, VFIO_INVALIDATE_TARGET_PASID,
+				 NEST_RID, &s1_smmu_ops, &e[i], 1, NULL);
+	return ret;
 }
 
 /* The descriptor of @pasid has changed; @was is word 0 of the old one */
