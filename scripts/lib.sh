@@ -51,6 +51,18 @@ use_arch()
 # of this machine, if nobody says
 use_arch "${ARCH:-$(uname -m | sed s/aarch64/arm64/)}"
 
+# need_compiler: one for $arch
+need_compiler()
+{
+	local cc=${CC:-gcc}
+
+	[ -z "$cross" ] || cc=${cc/%gcc/${cross}gcc}
+	cc=${cc##* }
+	command -v "$cc" >/dev/null ||
+		die "there is no $cc, which compiles for ARCH=$arch" \
+		    "scripts/host-packages build $arch installs it"
+}
+
 # need_space DIR MEGABYTES
 need_space()
 {
