@@ -32,6 +32,7 @@ help:
 	@echo '  make proof         the emulated hardware, judged by a newer kernel'
 	@echo '                     (ARCH=x86_64|arm64)'
 	@echo '  make bench         what it costs, beside iommufd and without the series'
+	@echo '                     (ARCH=x86_64|arm64)'
 	@echo '  make shell         a shell in the test guest'
 	@echo '                     (KERNEL=plain|debug|stock ARCH=x86_64|arm64)'
 	@echo

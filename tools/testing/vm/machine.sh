@@ -61,7 +61,10 @@ machine_arm64()
 	# already, and without ACS a root port lets no PASID through
 	cmdline="console=ttyAMA0 pci=config_acs=11101@pci:1b36:000c"
 	# emulated, as wide as the SMMU, which SVA asks for, and quick
-	[ "${ACCEL:-tcg}" = tcg ] || cpu=host
+	case ${ACCEL:-tcg} in
+	tcg*)	;;
+	*)	cpu=host ;;
+	esac
 	machine=(-machine "virt,gic-version=3,iommu=smmuv3,highmem=on"
 		 -cpu "$cpu")
 	case ${iommu:=smmu} in

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # run.sh PROGRAM KERNEL [OPTION OF vm/run.sh]...: boot KERNEL (plain or the
-# path of a bzImage) on a machine whose instruction counts repeat, run PROGRAM
+# path of its image) on a machine whose instruction counts repeat, run PROGRAM
 # in it.
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,4 +14,4 @@ ACCEL=tcg,thread=single exec "$here/../run.sh" --kernel "$kernel" --cpus 1 \
 	--qemu-arg -icount --qemu-arg shift=0,sleep=off \
 	--qemu-arg -rtc --qemu-arg base=2026-01-01,clock=vm \
 	--qemu-arg -seed --qemu-arg 1 \
-	--timeout 300 --add "$prog" "$@" -- "${prog##*/}"
+	--timeout 900 --add "$prog" "$@" -- "${prog##*/}"

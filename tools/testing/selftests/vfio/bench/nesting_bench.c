@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What nesting costs: guest instructions, descriptors of the invalidation
- * queue and waits for it, for each operation.
+ * What nesting costs: guest instructions, system calls, what the IOMMU's queue
+ * executed (descriptors of VT-d, commands of SMMUv3) and waits for it, for each
+ * operation.
  *
  * Needs iommu-monitor, an emulated machine that counts instructions and one
  * processor; "make bench" boots it.  Prints one line for each operation,
  *
- *	KEY INSTRUCTIONS DESCRIPTORS WAITS DEVICE-TLB-DESCRIPTORS
+ *	KEY INSTRUCTIONS DESCRIPTORS WAITS DEVICE-TLB-DESCRIPTORS CALLS
  *
  * each number the median of REPEAT runs, and for an operation of several
- * steps one more for each of them.  A line "ats KEY N" says if the device had
- * ATS enabled while KEY* was measured.  What the kernel does not have is left
- * out, and so are numbers of an IDA where IDA_MODULE is not.
+ * steps one more line for each of them.  "format N" has the
+ * VFIO_NESTING_FORMAT_* of the tables, 0 where the kernel has no nesting.  A
+ * line "ats KEY N" says if the device had ATS enabled while KEY* was measured.
+ * What the kernel does not have is left out, and so are numbers of an IDA where
+ * IDA_MODULE is not.
  */
 #include <dirent.h>
+#include <endian.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "ida_client.h"
 #include "libvfio.h"
 #include "mmio.h"
@@ -42,14 +47,14 @@
 #define MAP_IOVA	(16 * SZ_1G)
 
 /* What is counted; instructions first */
-enum { INSN, DESC, WAIT, DTLB, NR_COUNTS };
+enum { INSN, DESC, WAIT, DTLB, CALL, NR_COUNTS };
 
 struct step {
 	const char *name;
 	int (*fn)(void);
 };
 
-static char bdfs[VFIO_MAX_DEVS][VFIO_BDF_LEN];
+static char bdfs[VFIO_MAX_DEVS + 1][VFIO_BDF_LEN];	/* the last: none */
 static const char *bdf;			/* the device */
 static struct imon mon;
 static u64 overhead;			/* of reading the instruction count */
@@ -72,20 +77,50 @@ static void must(const char *what, int ret)
 /*
  * Measuring
  */
+static u64 count_all(const u32 *events, unsigned int nr)
+{
+	u64 sum = 0;
+
+	while (nr--)
+		sum += imon_total(&mon, events[nr]);
+	return sum;
+}
+
+/* A machine has one of the two IOMMUs, and counts nothing of the other */
 static void read_counts(u64 *n)
 {
-	static const u32 types[] = {
-		IOMMU_MON_VTD_CC, IOMMU_MON_VTD_IOTLB, IOMMU_MON_VTD_IEC,
-		IOMMU_MON_VTD_PIOTLB, IOMMU_MON_VTD_PC,
+	static const u32 descs[] = {
+		IOMMU_MON_EV_VTD(IOMMU_MON_VTD_CC),
+		IOMMU_MON_EV_VTD(IOMMU_MON_VTD_IOTLB),
+		IOMMU_MON_EV_VTD(IOMMU_MON_VTD_IEC),
+		IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PIOTLB),
+		IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PC),
+		IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PGRP),
+		/* IHI 0070F, chapter 4: CFGI_* */
+		IOMMU_MON_EV_SMMU(0x03), IOMMU_MON_EV_SMMU(0x04),
+		IOMMU_MON_EV_SMMU(0x05), IOMMU_MON_EV_SMMU(0x06),
+		/* TLBI_NH_*, S12_VMALL, S2_IPA, NSNH_ALL */
+		IOMMU_MON_EV_SMMU(0x10), IOMMU_MON_EV_SMMU(0x11),
+		IOMMU_MON_EV_SMMU(0x12), IOMMU_MON_EV_SMMU(0x13),
+		IOMMU_MON_EV_SMMU(0x28), IOMMU_MON_EV_SMMU(0x2a),
+		IOMMU_MON_EV_SMMU(0x30),
+		/* RESUME, STALL_TERM */
+		IOMMU_MON_EV_SMMU(0x44), IOMMU_MON_EV_SMMU(0x45),
 	};
-	unsigned int i;
+	static const u32 dtlb[] = {
+		IOMMU_MON_EV_VTD(IOMMU_MON_VTD_DTLB),
+		IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PDTLB),
+		IOMMU_MON_EV_SMMU(0x40),		/* ATC_INV */
+	};
+	static const u32 waits[] = {
+		IOMMU_MON_EV_VTD(IOMMU_MON_VTD_WAIT),
+		IOMMU_MON_EV_SMMU(0x46),		/* SYNC */
+	};
 
-	n[DTLB] = imon_total(&mon, IOMMU_MON_EV_VTD(IOMMU_MON_VTD_DTLB)) +
-		  imon_total(&mon, IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PDTLB));
-	n[DESC] = n[DTLB];
-	for (i = 0; i < ARRAY_SIZE(types); i++)
-		n[DESC] += imon_total(&mon, IOMMU_MON_EV_VTD(types[i]));
-	n[WAIT] = imon_total(&mon, IOMMU_MON_EV_VTD(IOMMU_MON_VTD_WAIT));
+	n[DTLB] = count_all(dtlb, ARRAY_SIZE(dtlb));
+	n[DESC] = n[DTLB] + count_all(descs, ARRAY_SIZE(descs));
+	n[WAIT] = count_all(waits, ARRAY_SIZE(waits));
+	n[CALL] = nr_calls;
 }
 
 static int compare(const void *a, const void *b)
@@ -186,25 +221,19 @@ static void *memory(size_t size)
 	return va;
 }
 
-static void bench_map(void)
+static void measure_map(const char *who)
 {
 	static const struct step steps[] = {
 		{ "map", map }, { "unmap", unmap }, {},
 	};
-	static const struct {
-		const char *key;
-		u64 size;
-	} sizes[] = {
-		{ "map-1", SZ_4K }, { "map-16", 16 * SZ_4K },
-		{ "map-512", MAP_SIZE },
-	};
-	struct vfio_device dev;
-	void *va = memory(MAP_SIZE);
+	static const u32 pages[] = { 1, 16, MAP_SIZE / SZ_4K };
+	/* The same each time: what is sent depends on what lies side by side */
+	static void *va;
 	unsigned int i;
+	char key[32];
 
-	must("open /dev/vfio/vfio", vfio_container_open(&container));
-	must("open the device", vfio_device_open(&dev, &container,
-						 VFIO_TYPE1v2_IOMMU, bdf));
+	if (!va)
+		va = memory(MAP_SIZE);
 	dma_map = (struct vfio_iommu_type1_dma_map){
 		.argsz = sizeof(dma_map),
 		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
@@ -215,14 +244,24 @@ static void bench_map(void)
 		.argsz = sizeof(dma_unmap),
 		.iova = MAP_IOVA,
 	};
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		dma_map.size = sizes[i].size;
-		dma_unmap.size = sizes[i].size;
-		measure(sizes[i].key, steps);
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		dma_map.size = pages[i] * SZ_4K;
+		dma_unmap.size = pages[i] * SZ_4K;
+		snprintf(key, sizeof(key), "%s-%u", who, pages[i]);
+		measure(key, steps);
 	}
+}
+
+static void bench_map(void)
+{
+	struct vfio_device dev;
+
+	must("open /dev/vfio/vfio", vfio_container_open(&container));
+	must("open the device", vfio_device_open(&dev, &container,
+						 VFIO_TYPE1v2_IOMMU, bdf));
+	measure_map("map");
 	vfio_device_close(&dev);
 	vfio_container_close(&container);
-	munmap(va, MAP_SIZE);
 }
 
 /*
@@ -230,14 +269,44 @@ static void bench_map(void)
  */
 static struct guest guest;
 static struct s1_table table;
-static union s1_bind_data bind_data;
+/* Two, so that one replaces another */
+static union s1_bind_data bind_data[2];
+static struct cd_table cd_tables[2];
+static union s1_inv_entry dtlb_entries[MAX_ENTRIES], range_entry;
+/* Its device TLB is invalidated by entries of its own */
+static bool separate_dtlb;
 static u64 src, dst;
 
-static void make_table(void)
+/* IHI 0070F, 5.2: EATS, the device may use its TLB */
+#define STE_1_EATS	BIT_ULL(28)
+
+/* SMMUv3: tables of all PASIDs, with stage 1 for PASID and for none */
+static void make_cd_tables(void)
 {
+	struct cd_table *ct;
 	unsigned int i;
 
-	must("stage-1 table", s1_init(&table, &s1_vtd_ops, &guest));
+	for (i = 0; i < ARRAY_SIZE(cd_tables); i++) {
+		ct = &cd_tables[i];
+		if (!ct->base)
+			must("context descriptors",
+			     cd_table_init(ct, &guest, CD_64K,
+					   guest.pasid_bits));
+		must("context descriptor",
+		     cd_set(ct, NEST_RID, &table, table.asid));
+		must("context descriptor",
+		     cd_set(ct, PASID, &table, table.asid));
+		cd_ste(ct, &bind_data[i].smmu);
+		bind_data[i].smmu.ste[1] |= htole64(STE_1_EATS);
+	}
+}
+
+static void make_table(const struct s1_ops *ops)
+{
+	union s1_inv_entry e[S1_MAX_INV] = {};
+	unsigned int i;
+
+	must("stage-1 table", s1_init(&table, ops, &guest));
 	src = guest_alloc(&guest, VA_PAGES * SZ_4K, SZ_4K);
 	dst = guest_alloc(&guest, SZ_4K, SZ_4K);
 	if (!src || !dst)
@@ -246,10 +315,20 @@ static void make_table(void)
 				   S1_RW));
 	must("stage-1 map", s1_map(&table, VA + SZ_1G, dst, SZ_4K, SZ_4K,
 				   S1_RW));
-	table.ops->bind_data(&table, &bind_data);
+	if (ops->whole) {
+		make_cd_tables();
+	} else {
+		must("data of a bind", ops->bind_data(&table, &bind_data[0]));
+		bind_data[1] = bind_data[0];
+	}
 	/* Each a page of its own: nothing to merge */
-	for (i = 0; i < MAX_ENTRIES; i++)
-		table.ops->inv_entry(&table, &entries[i], VA + i * SZ_4K, 1);
+	for (i = 0; i < MAX_ENTRIES; i++) {
+		separate_dtlb = s1_inv_range(&table, e, NEST_RID,
+					     VA + i * SZ_4K, 1) > 1;
+		entries[i] = e[0];
+		dtlb_entries[i] = e[1];
+	}
+	ops->inv_entry(&table, &range_entry, VA, VA_PAGES);
 }
 
 /* The device really uses the table that is about to be measured */
@@ -275,7 +354,7 @@ static void show_ats(const char *key, struct ptd *ptd)
 	       !!(ptd_read32(ptd, PTD_STATUS) & PTD_STATUS_ATS));
 }
 
-static const u32 batches[] = { 1, 16, 256 };
+static const u32 batches[] = { 1, 16, MAX_ENTRIES };
 
 /* @nr is how many the steps handle in one run */
 static void measure_batches(const char *key, const struct step *steps, u32 *nr)
@@ -305,10 +384,13 @@ static struct vfio_iommu_type1_cache_invalidate inval_arg;
 
 static int bind(void)
 {
+	static unsigned int which;
+
+	which = !which;
 	bind_arg.op = VFIO_BIND_OP_BIND;
-	bind_arg.format = VFIO_NESTING_FORMAT_VTD_S1;
-	bind_arg.data_len = sizeof(bind_data.vtd);
-	bind_arg.data_uptr = (uintptr_t)&bind_data;
+	bind_arg.format = table.ops->format;
+	bind_arg.data_len = table.ops->data_len;
+	bind_arg.data_uptr = (uintptr_t)&bind_data[which];
 	return vfio_ioctl(container.fd, VFIO_IOMMU_BIND, &bind_arg);
 }
 
@@ -321,6 +403,17 @@ static int unbind(void)
 	return vfio_ioctl(container.fd, VFIO_IOMMU_BIND, &bind_arg);
 }
 
+/* As a guest that changes one descriptor of a table that is bound */
+static int bind_one(void)
+{
+	return nest_bind(&container, NEST_ALL_GROUPS, PASID, &table);
+}
+
+static int unbind_one(void)
+{
+	return nest_unbind(&container, NEST_ALL_GROUPS, PASID);
+}
+
 static int invalidate(void)
 {
 	int ret;
@@ -331,6 +424,33 @@ static int invalidate(void)
 	return ret ?: inval_arg.entry_num == nr_entries ? 0 : -EIO;
 }
 
+static void bench_type1_inval(const char *who, u32 pasid)
+{
+	static const struct step range[] = { { "invalidate", invalidate }, {} };
+	char key[32];
+
+	inval_arg = (struct vfio_iommu_type1_cache_invalidate){
+		.argsz = sizeof(inval_arg),
+		.target = VFIO_INVALIDATE_TARGET_PASID,
+		.pasid = pasid,
+		.format = table.ops->format,
+		.entry_len = sizeof(entries[0]),
+		.entry_uptr = (uintptr_t)entries,
+	};
+	snprintf(key, sizeof(key), "type1-%s-inval", who);
+	measure_inval(key, invalidate);
+	inval_arg.entry_uptr = (uintptr_t)&range_entry;
+	nr_entries = 1;
+	snprintf(key, sizeof(key), "type1-%s-range", who);
+	measure(key, range);
+	if (!separate_dtlb)
+		return;
+	inval_arg.entry_uptr = (uintptr_t)dtlb_entries;
+	snprintf(key, sizeof(key), "type1-%s-dtlb", who);
+	measure_inval(key, invalidate);
+}
+
+/* One PASID, or requests without; where a table is bound, that */
 static void bench_type1_pasid(struct ptd *ptd, const char *who, u32 pasid)
 {
 	static const struct step cycle[] = {
@@ -341,16 +461,9 @@ static void bench_type1_pasid(struct ptd *ptd, const char *who, u32 pasid)
 
 	bind_arg = (struct vfio_iommu_type1_bind){
 		.argsz = sizeof(bind_arg),
-		.target = VFIO_BIND_TARGET_GUEST_PASID,
+		.target = table.ops->whole ? VFIO_BIND_TARGET_PASID_TABLE :
+					     VFIO_BIND_TARGET_GUEST_PASID,
 		.pasid = pasid,
-	};
-	inval_arg = (struct vfio_iommu_type1_cache_invalidate){
-		.argsz = sizeof(inval_arg),
-		.target = VFIO_INVALIDATE_TARGET_PASID,
-		.pasid = pasid,
-		.format = VFIO_NESTING_FORMAT_VTD_S1,
-		.entry_len = sizeof(entries[0]),
-		.entry_uptr = (uintptr_t)entries,
 	};
 	snprintf(key, sizeof(key), "type1-%s-cycle", who);
 	measure(key, cycle);
@@ -359,9 +472,26 @@ static void bench_type1_pasid(struct ptd *ptd, const char *who, u32 pasid)
 	snprintf(key, sizeof(key), "type1-%s-replace", who);
 	measure(key, replace);
 	check_dma(ptd, pasid ?: PTD_NO_PASID);
-	snprintf(key, sizeof(key), "type1-%s-inval", who);
-	measure_inval(key, invalidate);
+	bench_type1_inval(who, pasid);
 	must("unbind", unbind());
+}
+
+/* One descriptor of a table that stays bound */
+static void bench_type1_descriptor(struct ptd *ptd)
+{
+	static const struct step cycle[] = {
+		{ "bind", bind_one }, { "unbind", unbind_one }, {},
+	};
+	static const struct step replace[] = { { "bind", bind_one }, {} };
+
+	must("bind", nest_bind(&container, NEST_ALL_GROUPS, NEST_RID, &table));
+	measure("type1-pasid-cycle", cycle);
+	must("bind", bind_one());
+	check_dma(ptd, PASID);
+	measure("type1-pasid-replace", replace);
+	check_dma(ptd, PASID);
+	must("unbind", unbind_one());
+	must("unbind", nest_unbind(&container, NEST_ALL_GROUPS, NEST_RID));
 }
 
 /*
@@ -456,72 +586,188 @@ static void measure_requests(const char *key, const struct step *steps)
 	measure_batches(key, steps, &nr_faults);
 }
 
-static void bench_faults(struct vfio_device *dev)
+/*
+ * An access waits for its page: one for each queue of the device
+ */
+#define NO_PAGE		(VA + 2 * SZ_1G)
+
+static int raise_stalls(void)
+{
+	struct ptd_desc d = {
+		.op = PTD_OP_CRC32,
+		.flags = PTD_F_NO_ATS,
+		.pasid = ptd_pasid(fault_pasid),
+		.src = NO_PAGE,
+		.len = 8,
+	};
+	u32 i;
+
+	for (i = 0; i < nr_faults; i++)
+		ptd_submit(&fault_ptd, i, &d);
+	while (fault_pending(&ring) < nr_faults)
+		;
+	return 0;
+}
+
+/* INVALID, for the next run to find the queues empty */
+static int ring_refuse(void)
+{
+	u32 i;
+
+	for (i = 0; i < nr_faults; i++)
+		answers[i].code = VFIO_DMA_FAULT_RESPONSE_INVALID;
+	return ring_respond();
+}
+
+static int drop_each(void)
+{
+	u32 i;
+
+	for (i = 0; i < nr_faults; i++) {
+		while (!ptd_read32(&fault_ptd, PTD_QUEUE(i) + PTD_Q_CPL_COUNT))
+			;
+		ptd_write32(&fault_ptd, PTD_QUEUE(i) + PTD_Q_CPL_POP, 1);
+	}
+	return 0;
+}
+
+/* As many as there are records, or queues */
+static const u32 bursts[] = { 1, 8 };
+
+static void measure_bursts(const char *key, const struct step *steps, u32 pasid)
+{
+	char name[64];
+	unsigned int i;
+
+	fault_pasid = pasid;
+	for (i = 0; i < ARRAY_SIZE(bursts); i++) {
+		nr_faults = bursts[i];
+		snprintf(name, sizeof(name), "%s-%u", key, nr_faults);
+		measure(name, steps);
+	}
+}
+
+static void bench_stalls(void)
+{
+	static const struct step stalls[] = {
+		{ "raise", raise_stalls }, { "read", ring_read },
+		{ "respond", ring_refuse }, { "drop", drop_each }, {},
+	};
+
+	table.demand = true;
+	make_cd_tables();
+	must("bind", bind());
+	measure_bursts("ring-stall-rid", stalls, PTD_NO_PASID);
+	measure_bursts("ring-stall-pasid", stalls, PASID);
+	signals();
+	nr_faults = bursts[ARRAY_SIZE(bursts) - 1];
+	raise_stalls();
+	printf("ring-wakeups-%u %llu\n", nr_faults, signals());
+	ring_read();
+	must("answer", ring_refuse());
+	drop_each();
+}
+
+static void bench_requests(void)
 {
 	static const struct step requests[] = {
 		{ "raise", raise_requests }, { "read", ring_read },
 		{ "respond", ring_respond }, {},
 	};
-	static const struct step faults[] = {
-		{ "raise", raise_faults }, { "read", ring_read },
-		{ "drop", drop_completions }, {},
-	};
-	static const u32 bursts[] = { 1, 8 };
-	char name[64];
-	unsigned int i;
 
-	if (fault_open(&ring, dev, VFIO_DMA_FAULT_UNRECOVERABLE |
-		       VFIO_DMA_FAULT_PAGE_REQUEST, 512))
-		return;
-	must("device", ptd_init(&fault_ptd, dev));
 	request_setup(PTD_NO_PASID);
 	measure_requests("ring-request-rid", requests);
 	request_setup(PASID);
 	measure_requests("ring-request-pasid", requests);
-
-	/* As many as there are records; beside it, with nobody to tell */
-	fault_pasid = PASID;
-	for (i = 0; i < ARRAY_SIZE(bursts); i++) {
-		nr_faults = bursts[i];
-		snprintf(name, sizeof(name), "ring-fault-%u", nr_faults);
-		measure(name, faults);
-	}
 	signals();
 	nr_faults = MAX_ENTRIES;
 	raise_requests();
 	printf("ring-wakeups-%u %llu\n", nr_faults, signals());
 	ring_read();
 	ring_respond();
-	fault_close(&ring);
 	have_faults = true;
+}
+
+/* A table is bound, for requests with PASID and without */
+static void bench_faults(struct vfio_device *dev, u32 max_requests)
+{
+	static const struct step faults[] = {
+		{ "raise", raise_faults }, { "read", ring_read },
+		{ "drop", drop_completions }, {},
+	};
+
+	must("faults", fault_open(&ring, dev, VFIO_DMA_FAULT_UNRECOVERABLE |
+				  (max_requests ? VFIO_DMA_FAULT_PAGE_REQUEST :
+						  0), 512));
+	must("device", ptd_init(&fault_ptd, dev));
+	measure_bursts("ring-fault", faults, PASID);
+	if (ptd_read32(&fault_ptd, PTD_STATUS) & PTD_STATUS_PRI)
+		bench_requests();
+	else if (max_requests)
+		bench_stalls();
+	fault_close(&ring);
+}
+
+/* The first device that asks for pages, or the last one */
+static void open_nesting(struct vfio_device *dev,
+			 struct vfio_device_feature_nesting *feat)
+{
+	union nest_info info;
+	unsigned int i;
+
+	for (i = 0;; i++) {
+		must("open /dev/vfio/vfio", vfio_container_open(&container));
+		must("open the device",
+		     vfio_device_open(dev, &container,
+				      VFIO_TYPE1_NESTING_IOMMU, bdfs[i]));
+		must("nesting", nest_info(&container, &info));
+		must("nesting", nest_device_info(dev, feat, NULL));
+		if (feat->max_requests || !bdfs[i + 1][0])
+			break;
+		vfio_device_close(dev);
+		vfio_container_close(&container);
+	}
+	table.ops = s1_ops_find(info.cap.formats[0].format);
+	if (!table.ops)
+		die("a table of this format", -EOPNOTSUPP);
 }
 
 static void bench_type1(void)
 {
+	struct vfio_device_feature_nesting feat;
 	struct vfio_device dev;
 	struct ptd ptd;
+	bool nests;
 
 	must("open /dev/vfio/vfio", vfio_container_open(&container));
-	if (vfio_check_extension(&container, VFIO_TYPE1_NESTING_API) != 1) {
-		vfio_container_close(&container);
+	nests = vfio_check_extension(&container, VFIO_TYPE1_NESTING_API) == 1;
+	vfio_container_close(&container);
+	if (!nests) {
+		printf("format 0\n");
 		return;
 	}
-	must("open the device", vfio_device_open(&dev, &container,
-						 VFIO_TYPE1_NESTING_IOMMU,
-						 bdf));
+	open_nesting(&dev, &feat);
+	printf("format %u\n", table.ops->format);
 	must("device", ptd_init(&ptd, &dev));
 	must("guest memory", guest_init(&guest, &container, GUEST_GPA,
 					MEM_SIZE));
-	make_table();
+	guest.pasid_bits = feat.pasid_bits;
+	make_table(table.ops);
 	show_ats("type1", &ptd);
-	bench_type1_pasid(&ptd, "pasid", PASID);
+	if (table.ops->whole)
+		bench_type1_descriptor(&ptd);
+	else
+		bench_type1_pasid(&ptd, "pasid", PASID);
 	bench_type1_pasid(&ptd, "rid", NEST_RID);
 
-	bind_arg.pasid = NEST_RID;
 	must("bind", bind());
-	bind_arg.pasid = PASID;
-	must("bind", bind());
-	bench_faults(&dev);
+	check_dma(&ptd, PTD_NO_PASID);
+	measure_map("map-nested");
+	if (!table.ops->whole) {
+		bind_arg.pasid = PASID;
+		must("bind", bind());
+	}
+	bench_faults(&dev, feat.max_requests);
 	must("unbind", unbind());
 	guest_exit(&guest);
 	vfio_device_close(&dev);
@@ -731,8 +977,8 @@ static int hwpt_alloc(u32 pt, u32 flags, u32 *hwpt)
 
 	if (!flags) {
 		cmd.data_type = IOMMU_HWPT_DATA_VTD_S1;
-		cmd.data_len = sizeof(bind_data.vtd);
-		cmd.data_uptr = (uintptr_t)&bind_data;
+		cmd.data_len = sizeof(bind_data[0].vtd);
+		cmd.data_uptr = (uintptr_t)&bind_data[0];
 	}
 	ret = vfio_ioctl(ifd, IOMMU_HWPT_ALLOC, &cmd);
 	*hwpt = cmd.out_hwpt_id;
@@ -824,13 +1070,15 @@ static int open_cdev(void)
 	return fd;
 }
 
-static void open_iommufd(struct vfio_device *dev)
+/* Whether there is anything to measure: 6.12 nests on VT-d alone */
+static bool open_iommufd(struct vfio_device *dev)
 {
 	struct vfio_device_bind_iommufd cmd = { .argsz = sizeof(cmd) };
 	struct vfio_region_info info = {
 		.argsz = sizeof(info),
 		.index = VFIO_PCI_CONFIG_REGION_INDEX,
 	};
+	struct iommu_hw_info hw = { .size = sizeof(hw) };
 	struct iommu_ioas_alloc ioas = { .size = sizeof(ioas) };
 	struct iommu_ioas_map io_map = {
 		.size = sizeof(io_map),
@@ -849,6 +1097,13 @@ static void open_iommufd(struct vfio_device *dev)
 	must("VFIO_DEVICE_BIND_IOMMUFD",
 	     vfio_ioctl(cdev, VFIO_DEVICE_BIND_IOMMUFD, &cmd));
 	dev_id = cmd.out_devid;
+	hw.dev_id = dev_id;
+	must("IOMMU_GET_HW_INFO", vfio_ioctl(ifd, IOMMU_GET_HW_INFO, &hw));
+	if (hw.out_data_type != IOMMU_HW_INFO_TYPE_INTEL_VTD) {
+		close(cdev);
+		close(ifd);
+		return false;
+	}
 
 	must("IOMMU_IOAS_ALLOC", vfio_ioctl(ifd, IOMMU_IOAS_ALLOC, &ioas));
 	guest = (struct guest){
@@ -869,6 +1124,7 @@ static void open_iommufd(struct vfio_device *dev)
 	     vfio_ioctl(cdev, VFIO_DEVICE_GET_REGION_INFO, &info));
 	dev->config_off = info.offset;
 	dev->config_size = info.size;
+	return true;
 }
 
 /*
@@ -914,8 +1170,8 @@ static void bench_iommufd_faults(struct vfio_device *dev)
 		.dev_id = dev_id,
 		.pt_id = parent,
 		.data_type = IOMMU_HWPT_DATA_VTD_S1,
-		.data_len = sizeof(bind_data.vtd),
-		.data_uptr = (uintptr_t)&bind_data,
+		.data_len = sizeof(bind_data[0].vtd),
+		.data_uptr = (uintptr_t)&bind_data[0],
 	};
 	int ret;
 
@@ -954,8 +1210,9 @@ static void bench_iommufd(void)
 	struct vfio_device dev;
 	struct ptd ptd;
 
-	open_iommufd(&dev);
-	make_table();
+	if (!open_iommufd(&dev))
+		return;
+	make_table(&s1_vtd_ops);
 
 	/* From blocked to blocked, as with a PASID */
 	measure("iommufd-blocked-cycle", detach_cycle);
@@ -992,7 +1249,7 @@ static void bench_iommufd(void)
 
 int main(void)
 {
-	static char out[16384];
+	static char out[32768];
 	int ret = imon_open(&mon);
 
 	/* Nothing is written before the end: output takes its own time */
@@ -1004,7 +1261,7 @@ int main(void)
 		    -EOPNOTSUPP);
 	if (sysconf(_SC_NPROCESSORS_ONLN) != 1)
 		die("the count is exact with one processor only", -EINVAL);
-	if (!vfio_find_bound(bdfs, ARRAY_SIZE(bdfs)))
+	if (!vfio_find_bound(bdfs, VFIO_MAX_DEVS))
 		die("vfio-pci has no device", -ENODEV);
 	bdf = bdfs[0];
 	if (mlockall(MCL_CURRENT))
