@@ -91,6 +91,7 @@ struct fault_slots {
  * @closed: no calls any more
  * @serial: the upper bits of the next cookie
  * @slots: NULL until page requests are wanted
+ * @counts: all but @waiting, which @slots tells
  */
 struct iommu_fault_consumer {
 	struct device				*dev;
@@ -102,6 +103,7 @@ struct iommu_fault_consumer {
 	bool					closed;
 	u64					serial;
 	struct fault_slots			*slots;
+	struct iommu_fault_counts		counts;
 };
 
 /*
@@ -229,10 +231,15 @@ int iommu_report_dma_fault(struct device *dev,
 
 	spin_lock(&consumer->lock);
 	if (!consumer->closed) {
-		if (consumer->ops->dma_fault(consumer->priv, fault))
+		if (consumer->ops->dma_fault(consumer->priv, fault)) {
+			consumer->counts.faults++;
 			trace_iommu_fault(dev, fault);
-		else
+		} else {
+			consumer->counts.dropped++;
 			trace_iommu_fault_drop(dev, fault);
+		}
+		if (fault->flags & IOMMU_DMA_FAULT_F_MUTED)
+			consumer->counts.muted++;
 		ret = 0;
 	}
 	spin_unlock(&consumer->lock);
@@ -257,8 +264,10 @@ void iommu_report_fault_loss(struct device *dev)
 		return;
 
 	spin_lock(&consumer->lock);
-	if (!consumer->closed)
+	if (!consumer->closed) {
+		consumer->counts.lost++;
 		consumer->ops->lost(consumer->priv);
+	}
 	spin_unlock(&consumer->lock);
 }
 EXPORT_SYMBOL_GPL(iommu_report_fault_loss);
@@ -283,6 +292,10 @@ static bool fault_give(struct iommu_fault_consumer *consumer,
 							     (FAULT_SLOTS - 1)]);
 			cookie = 0;
 		}
+		if (cookie)
+			consumer->counts.requests += nr;
+		else
+			consumer->counts.dropped += nr;
 		trace_iommu_page_request(consumer->dev, cookie, answer, faults,
 					 nr);
 	}
@@ -482,6 +495,7 @@ void iommu_fault_reset(struct device *dev)
 	fault_answer_held(consumer, IOMMU_PASID_INVALID);
 
 	spin_lock(&consumer->lock);
+	consumer->counts.resets++;
 	consumer->ops->reset(consumer->priv);
 	spin_unlock(&consumer->lock);
 }
@@ -717,3 +731,31 @@ void iommu_fault_drain(struct iommu_fault_consumer *consumer)
 	fault_drain(consumer->dev);
 }
 EXPORT_SYMBOL_GPL(iommu_fault_drain);
+
+/**
+ * iommu_fault_get_counts() - What became of the faults of a device
+ * @dev: a device whose DMA somebody owns
+ * @counts: filled in if it has a consumer
+ *
+ * Context: may sleep on PREEMPT_RT; not in hard interrupts.
+ * Return: whether it has one.
+ */
+bool iommu_fault_get_counts(struct device *dev,
+			    struct iommu_fault_counts *counts)
+{
+	struct iommu_fault_consumer *consumer;
+
+	guard(rcu)();
+
+	consumer = rcu_dereference(dev->iommu->fault_consumer);
+	if (!consumer)
+		return false;
+
+	spin_lock(&consumer->lock);
+	*counts = consumer->counts;
+	if (consumer->slots)
+		counts->waiting = FAULT_SLOTS - consumer->slots->nr_free;
+	spin_unlock(&consumer->lock);
+	return true;
+}
+EXPORT_SYMBOL_GPL(iommu_fault_get_counts);

@@ -50,6 +50,7 @@
 #include <linux/atomic.h>
 #include <linux/file.h>
 #include <linux/iommu.h>
+#include <linux/iommu-fault.h>
 #include <linux/iommu-nesting.h>
 #include <linux/iommu-pasid.h>
 #include <linux/list.h>
@@ -996,7 +997,7 @@ int vfio_nesting_add_cap(struct vfio_nesting *nest, struct vfio_info_cap *caps)
 EXPORT_SYMBOL_GPL(vfio_nesting_add_cap);
 
 /**
- * vfio_nesting_show() - What is bound, for /proc/PID/fdinfo of the container
+ * vfio_nesting_show() - Bindings and faults, for /proc/PID/fdinfo of the container
  * @nest: of the container; NULL if it is of another type
  * @m: where to print
  *
@@ -1005,6 +1006,7 @@ EXPORT_SYMBOL_GPL(vfio_nesting_add_cap);
 void vfio_nesting_show(struct vfio_nesting *nest, struct seq_file *m)
 {
 	struct vfio_nesting_binding *binding;
+	struct iommu_fault_counts counts;
 	struct vfio_nesting_group *group;
 	unsigned long pasid;
 
@@ -1017,6 +1019,12 @@ void vfio_nesting_show(struct vfio_nesting *nest, struct seq_file *m)
 	seq_printf(m, "nesting-pasids:\t%u\n",
 		   iommu_pasid_set_count(nest->pasids));
 	list_for_each_entry(group, &nest->groups, next) {
+		if (iommu_fault_get_counts(group->dev, &counts))
+			seq_printf(m, "nesting-faults:\t%s faults %llu requests %llu waiting %u dropped %llu lost %llu muted %llu resets %llu\n",
+				   dev_name(group->dev), counts.faults,
+				   counts.requests, counts.waiting,
+				   counts.dropped, counts.lost, counts.muted,
+				   counts.resets);
 		if (group->blocked)
 			seq_printf(m, "nesting-blocked:\t%s\n",
 				   dev_name(group->dev));

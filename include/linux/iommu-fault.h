@@ -114,6 +114,28 @@ struct iommu_fault_consumer_ops {
 	void (*reset)(void *priv);
 };
 
+/**
+ * struct iommu_fault_counts - What became of the faults of a device
+ * @faults: accesses that were refused and given to the consumer
+ * @requests: page requests that were given to it
+ * @dropped: either, that it had no room for or did not want
+ * @lost: how often the IOMMU lost faults, of this device or of others
+ * @muted: how often it was told to report no more, of a PASID or the device
+ * @resets: of the device
+ * @waiting: groups of page requests that the consumer has not answered
+ *
+ * From the start of this consumer on.
+ */
+struct iommu_fault_counts {
+	u64		faults;
+	u64		requests;
+	u64		dropped;
+	u64		lost;
+	u64		muted;
+	u64		resets;
+	unsigned int	waiting;
+};
+
 struct iommu_fault_consumer;
 
 #if IS_ENABLED(CONFIG_IOMMU_NESTING)
@@ -129,6 +151,8 @@ unsigned int iommu_fault_respond(struct iommu_fault_consumer *consumer,
 				 const struct iommu_fault_response *responses,
 				 unsigned int nr, int *err);
 void iommu_fault_drain(struct iommu_fault_consumer *consumer);
+bool iommu_fault_get_counts(struct device *dev,
+			    struct iommu_fault_counts *counts);
 
 /* For IOMMU drivers */
 int iommu_report_dma_fault(struct device *dev,

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "nest_test.h"
+#include "smmu_test.h"
 
 #define TRACING	"/sys/kernel/tracing/"
 #define PASIDS	"/sys/kernel/debug/iommu/pasids"
@@ -64,15 +64,52 @@ static bool has_line(const char *text, const char *start, const char *end)
 	return false;
 }
 
-#define fdinfo_has(start, ...) ({					\
-	char _path[64], _end[128];					\
+/* What the container's file says */
+#define fdinfo_read() ({						\
+	char _path[64];							\
 									\
 	snprintf(_path, sizeof(_path), "/proc/self/fdinfo/%d",		\
 		 self->n.c.fd);						\
 	slurp(_metadata, _path, self->text, sizeof(self->text));	\
+})
+
+#define fdinfo_has(start, ...) ({					\
+	char _end[128];							\
+									\
+	fdinfo_read();							\
 	snprintf(_end, sizeof(_end), __VA_ARGS__);			\
 	has_line(self->text, start, _end);				\
 })
+
+/* How many invalidations a line says, or -1 if there is none */
+static long invalidated(struct __test_metadata *_metadata,
+			FIXTURE_DATA(nesting_observe) *self, u32 pasid)
+{
+	char want[64];
+	const char *line;
+
+	fdinfo_read();
+	snprintf(want, sizeof(want), "\t%s pasid 0x%x ", self->n.d.bdf, pasid);
+	line = strstr(self->text, want);
+	line = line ? strstr(line, " invalidated ") : NULL;
+	return line ? strtol(line + strlen(" invalidated "), NULL, 10) : -1;
+}
+
+/* What the IOMMU was told that a guest can ask for, an entry each */
+static u64 invalidations(struct nest *n)
+{
+	static const u32 smmu[] = {
+		CFGI_CD, CFGI_CD_ALL, TLBI_NH_ALL, TLBI_NH_ASID, TLBI_NH_VA,
+		TLBI_NH_VAA, TLBI_NSNH_ALL, ATC_INV,
+	};
+	u64 sum;
+	unsigned int i;
+
+	sum = imon_total(&n->mon, IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PIOTLB));
+	for (i = 0; i < ARRAY_SIZE(smmu); i++)
+		sum += executed(n, smmu[i]);
+	return sum;
+}
 
 /* A line about the binding of a PASID, after so many invalidations */
 #define binding_shown(pasid, count)					\
@@ -84,7 +121,10 @@ TEST_F(nesting_observe, fdinfo)
 {
 	const char *bdf = self->n.d.bdf;
 	bool whole = self->n.ops->whole;
+	/* Which line it is that counts */
+	u32 bound = whole ? NEST_RID : PASID;
 	struct vfio_container other;
+	u64 had, did = 0;
 
 	EXPECT_TRUE(fdinfo_has("nesting-bindings:", "\t0"));
 	EXPECT_FALSE(fdinfo_has("nesting-bind:", "%s", ""));
@@ -95,14 +135,19 @@ TEST_F(nesting_observe, fdinfo)
 	EXPECT_EQ(!whole, binding_shown(PASID, 0));
 	EXPECT_FALSE(fdinfo_has("nesting-blocked:", "%s", ""));
 
+	had = invalidated(_metadata, self, bound);
+	if (self->n.have_mon)
+		did = invalidations(&self->n);
 	test_ok(nest_inval_range(&self->n.c, NEST_ALL_GROUPS, PASID,
 				 &self->s.t, TEST_SRC, 1));
 	test_ok(nest_inval_range(&self->n.c, NEST_ALL_GROUPS, PASID,
 				 &self->s.t, TEST_SRC, 1));
-	if (whole) {
-		/* Commands about the tables count as well. */
-		EXPECT_FALSE(binding_shown(0, 0));
-	} else {
+	/* On SMMUv3 a page is two commands */
+	EXPECT_EQ(had + (whole ? 4 : 2), invalidated(_metadata, self, bound));
+	if (self->n.have_mon)
+		EXPECT_EQ(invalidations(&self->n) - did,
+			  invalidated(_metadata, self, bound) - had);
+	if (!whole) {
 		/* Each binding counts its own, a new table begins at 0 */
 		EXPECT_TRUE(binding_shown(PASID, 2));
 		EXPECT_TRUE(binding_shown(0, 0));
@@ -188,6 +233,149 @@ TEST_F_TIMEOUT(nesting_observe, fdinfo_busy, 60)
 	/* Later all is told again */
 	EXPECT_TRUE(fdinfo_has("nesting-bindings:", "\t0"));
 	EXPECT_FALSE(fdinfo_has("nesting:", "%s", ""));
+}
+
+/*
+ * Faults
+ */
+
+#define DEPTH		16
+#define NO_PAGE		(TEST_DST + TEST_LEN)
+#define FAULT_LIMIT	"/sys/module/intel_iommu/parameters/fault_limit"
+
+FIXTURE(observe_faults)
+{
+	struct nest n;
+	struct space s;
+	struct fault_ring r;
+	char text[16384];
+};
+
+FIXTURE_SETUP(observe_faults)
+{
+	struct nest *n = &self->n;
+
+	nest_setup_demand(_metadata, n);
+	if (_metadata->exit_code)
+		return;
+	space_init(_metadata, n, &self->s, 0x11);
+	self->s.t.demand = true;
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
+	EXPECT_FALSE(fdinfo_has("nesting-faults:", "%s", ""));
+	test_ok(fault_open(&self->r, &n->d, VFIO_DMA_FAULT_UNRECOVERABLE |
+			   VFIO_DMA_FAULT_PAGE_REQUEST, DEPTH));
+}
+
+FIXTURE_TEARDOWN(observe_faults)
+{
+	vfio_write_file(FAULT_LIMIT, "65536");
+}
+
+/* And nothing is lost or muted */
+static void faults_shown(struct __test_metadata *_metadata,
+			 FIXTURE_DATA(observe_faults) *self, u32 faults,
+			 u32 requests, u32 waiting, u32 dropped, u32 resets)
+{
+	EXPECT_TRUE(fdinfo_has("nesting-faults:",
+			       "\t%s faults %u requests %u waiting %u dropped %u lost 0 muted 0 resets %u",
+			       self->n.d.bdf, faults, requests, waiting,
+			       dropped, resets)) {
+		TH_LOG("%s", self->text);
+	}
+}
+
+/* Accesses of a PASID that is bound nowhere, each of which is recorded */
+static void refused(struct __test_metadata *_metadata, struct nest *n, u32 nr)
+{
+	while (nr--) {
+		dma_start(&n->ptd, 0, PASID + 1, 0x1000, 8, false,
+			  PTD_F_NO_ATS);
+		dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
+		test_ok(fault_drain(&n->d));
+	}
+}
+
+/* What the IOMMU has recorded for software, faults and page requests */
+static u64 raised(const struct nest *n)
+{
+	return imon_total(&n->mon, IOMMU_MON_EV_F_RECORDED) +
+	       imon_total(&n->mon, IOMMU_MON_EV_PR_QUEUED);
+}
+
+TEST_F(observe_faults, counts)
+{
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	u64 before = raised(n);
+	struct vfio_dma_fault f;
+
+	faults_shown(_metadata, self, 0, 0, 0, 0, 0);
+	refused(_metadata, n, 3);
+	faults_shown(_metadata, self, 3, 0, 0, 0, 0);
+	fault_consume(r, 3);
+
+	dma_demand(n, &n->ptd, 0, PASID, NO_PAGE);
+	ASSERT_EQ(1, fault_next(r, &f, 5000));
+	faults_shown(_metadata, self, 3, 1, 1, 0, 0);
+	test_ok(fault_answer(r, &f, VFIO_DMA_FAULT_RESPONSE_INVALID));
+	faults_shown(_metadata, self, 3, 1, 0, 0, 0);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
+
+	/* More than there is room for: the last of them is a page request */
+	refused(_metadata, n, DEPTH + 2);
+	dma_demand(n, &n->ptd, 0, PASID, NO_PAGE);
+	dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
+	faults_shown(_metadata, self, 3 + DEPTH, 1, 0, 3, 0);
+	EXPECT_EQ(before + 3 + 1 + DEPTH + 3, raised(n));
+	EXPECT_EQ(3, r->header->lost);
+
+	test_ok(vfio_device_reset(&n->d));
+	faults_shown(_metadata, self, 3 + DEPTH, 1, 0, 3, 1);
+
+	/* Off, and from the start again */
+	test_ok(fault_set(&n->d, 0, 0, -1));
+	EXPECT_FALSE(fdinfo_has("nesting-faults:", "%s", ""));
+	test_ok(fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE, DEPTH, -1));
+	faults_shown(_metadata, self, 0, 0, 0, 0, 0);
+}
+
+/* More than the IOMMU can record */
+TEST_F(observe_faults, lost)
+{
+	struct nest *n = &self->n;
+	struct ptd_desc d = {
+		.op = PTD_OP_FLOOD,
+		.flags = PTD_F_NO_ATS,
+		.pasid = ptd_pasid(PASID + 1),
+		.src = PTD_PACE_NONE,
+		.dst = 0x1000,
+		.len = 8,
+		.imm = 2000,
+	};
+	u64 was_lost = imon_total(&n->mon, IOMMU_MON_EV_F_LOST);
+
+	ASSERT_EQ(PTD_ST_OK, ptd_run(&n->ptd, 0, &d, NULL));
+	test_ok(fault_drain(&n->d));
+	EXPECT_LT(was_lost, imon_total(&n->mon, IOMMU_MON_EV_F_LOST));
+	EXPECT_LT(0, self->r.header->hw_lost);
+	EXPECT_TRUE(fdinfo_has("nesting-faults:", " lost %llu muted 0 resets 0",
+			       (u64)self->r.header->hw_lost));
+}
+
+/* A PASID that raises too many */
+TEST_F(observe_faults, muted)
+{
+	struct nest *n = &self->n;
+	struct vfio_dma_fault f = {};
+
+	if (vfio_write_file(FAULT_LIMIT, "4"))
+		SKIP(return, "no " FAULT_LIMIT);
+	while (!(f.flags & VFIO_DMA_FAULT_F_MUTED)) {
+		EXPECT_TRUE(fdinfo_has("nesting-faults:", " muted 0 resets 0"));
+		refused(_metadata, n, 1);
+		ASSERT_EQ(1, fault_next(&self->r, &f, 5000));
+	}
+	EXPECT_TRUE(fdinfo_has("nesting-faults:", " muted 1 resets 0"));
 }
 
 /* Record the events of a trace system; false if this cannot be */
