@@ -71,6 +71,9 @@ static const struct fault_event fault_events[] = {
 		   IOMMU_DMA_FAULT_BAD_PTE },
 };
 
+/* Commands of one submission; they are on the stack. */
+#define RESUME_BATCH		16
+
 static bool fault_is_stall(const u64 *evt)
 {
 	u8 id = FIELD_GET(EVTQ_0_ID, evt[0]);
@@ -91,18 +94,56 @@ static u32 fault_perm(const u64 *evt)
 	return perm;
 }
 
-/* 4.6.1: end an access that waits.  No CMD_SYNC would wait for it. */
+/* 4.6.1: what becomes of an access that waits.  No CMD_SYNC waits for it. */
+static void fault_resume_cmd(u64 cmd[CMDQ_ENT_DWORDS], u32 sid, u32 stag,
+			     u64 resp)
+{
+	cmd[0] = FIELD_PREP(CMDQ_0_OP, CMDQ_OP_RESUME) |
+		 FIELD_PREP(CMDQ_RESUME_0_SID, sid) |
+		 FIELD_PREP(CMDQ_RESUME_0_RESP, resp);
+	cmd[1] = FIELD_PREP(CMDQ_RESUME_1_STAG, stag);
+}
+
 static void fault_abort(struct arm_smmu_device *smmu, const u64 *evt)
 {
-	u64 cmd[CMDQ_ENT_DWORDS] = {
-		FIELD_PREP(CMDQ_0_OP, CMDQ_OP_RESUME) |
-		FIELD_PREP(CMDQ_RESUME_0_SID, FIELD_GET(EVTQ_0_SID, evt[0])) |
-		FIELD_PREP(CMDQ_RESUME_0_RESP, CMDQ_RESUME_0_RESP_ABORT),
-		FIELD_PREP(CMDQ_RESUME_1_STAG,
-			   FIELD_GET(EVTQ_1_STAG, evt[1])),
-	};
+	u64 cmd[CMDQ_ENT_DWORDS];
 
+	fault_resume_cmd(cmd, FIELD_GET(EVTQ_0_SID, evt[0]),
+			 FIELD_GET(EVTQ_1_STAG, evt[1]),
+			 CMDQ_RESUME_0_RESP_ABORT);
 	arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmd, 1, false);
+}
+
+/**
+ * arm_smmu_page_responses() - The op iommu_ops.page_responses
+ * @dev: the device whose accesses wait
+ * @answers: the answers
+ * @nr: how many
+ *
+ * Context: any.
+ */
+void arm_smmu_page_responses(struct device *dev,
+			     const struct iommu_page_answer *answers,
+			     unsigned int nr)
+{
+	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+	struct arm_smmu_device *smmu = master->smmu;
+	u64 cmds[RESUME_BATCH * CMDQ_ENT_DWORDS];
+	unsigned int i;
+
+	for (; nr; nr -= i, answers += i) {
+		for (i = 0; i < nr && i < RESUME_BATCH; i++) {
+			const struct iommu_page_response *resp =
+				&answers[i].resp;
+
+			fault_resume_cmd(&cmds[i * CMDQ_ENT_DWORDS],
+					 master->streams[0].id, resp->grpid,
+					 resp->code == IOMMU_PAGE_RESP_SUCCESS ?
+						 CMDQ_RESUME_0_RESP_RETRY :
+						 CMDQ_RESUME_0_RESP_ABORT);
+		}
+		arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, i, false);
+	}
 }
 
 /* Ask for the page; false: nobody did, and the access is ended. */
