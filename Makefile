@@ -115,7 +115,8 @@ check:
 
 deb:
 	@$(S)/host-packages build deb
-	@CONFIG='$(CONFIG)' LOCALMOD='$(LOCALMOD)' $(S)/deb
+	@CONFIG='$(CONFIG)' LOCALMOD='$(LOCALMOD)' DBG='$(DBG)' \
+		DEBUG_INFO='$(DEBUG_INFO)' $(S)/deb
 
 docs:
 	@$(S)/host-packages build docs
