@@ -12,7 +12,8 @@ usage()
 	Binds the PCI functions BDF to vfio-pci, runs the tests that lie beside
 	this script or that "make selftests" built, or COMMAND, with VFIO_BDF
 	set to them, and binds them to their drivers again.  BDF is an address
-	as lspci -D prints it, 0000:01:00.0.  Without BDF: all of QEMU's pasid-testdev (1b36:11e9).
+	as lspci prints it, with the domain or without: 0000:01:00.0.  Without
+	BDF: all of QEMU's pasid-testdev (1b36:11e9).
 
 	Whatever uses the devices must be stopped first: a network card loses
 	its connections, a disk its file systems.  All functions of an IOMMU
