@@ -384,26 +384,30 @@ out:
  * The IOMMU
  */
 
-/* option=...,word,... */
-static bool cmdline_has(const struct search *s, const char *option,
-			const char *word)
+/* What option=...,word,... says last: yes: 1, no: 0, neither: -1 */
+static int cmdline_says(const struct search *s, const char *option,
+			const char *yes, const char *no)
 {
 	char path[PATH_MAX], text[4096], *arg, *w, *save, *save2;
 	size_t len = strlen(option);
+	int says = -1;
 
 	path_of(s, path, "/proc/cmdline");
 	if (slurp(path, text, sizeof(text)) <= 0)
-		return false;
+		return -1;
 	for (arg = strtok_r(text, " \t\n", &save); arg;
 	     arg = strtok_r(NULL, " \t\n", &save)) {
 		if (strncmp(arg, option, len) || arg[len] != '=')
 			continue;
 		for (w = strtok_r(arg + len + 1, ",", &save2); w;
-		     w = strtok_r(NULL, ",", &save2))
-			if (!strcmp(w, word))
-				return true;
+		     w = strtok_r(NULL, ",", &save2)) {
+			if (!strcmp(w, yes))
+				says = 1;
+			else if (!strcmp(w, no))
+				says = 0;
+		}
 	}
-	return false;
+	return says;
 }
 
 static void check_vtd(struct search *s, const char *dir, const char *name)
@@ -411,6 +415,7 @@ static void check_vtd(struct search *s, const char *dir, const char *name)
 	char path[PATH_MAX], text[64];
 	struct requirement *r;
 	u64 ecap;
+	int sm;
 
 	if (strlen(dir) + sizeof("/intel-iommu/ecap") > sizeof(path))
 		return;
@@ -435,23 +440,46 @@ static void check_vtd(struct search *s, const char *dir, const char *name)
 	if (!(ecap & VTD_ECAP_PASID))
 		add(s, "iommu-pasid", REQ_LIMIT,
 		    "%s knows no PASIDs: %s", name, no_pasid);
-	if (cmdline_has(s, "intel_iommu", "sm_on")) {
+	sm = cmdline_says(s, "intel_iommu", "sm_on", "sm_off");
+	if (sm == 1) {
 		add(s, "scalable-mode", REQ_OK,
 		    "scalable mode is asked for on the command line");
 	} else {
 		char *config = read_config(s), value[8];
-		bool on = config && !cmdline_has(s, "intel_iommu", "sm_off") &&
+		bool on = config && sm &&
 			config_value(config,
 				     "CONFIG_INTEL_IOMMU_SCALABLE_MODE_DEFAULT_ON",
 				     value, sizeof(value));
 
 		r = add(s, "scalable-mode", on ? REQ_OK : REQ_NO,
-			on ? "scalable mode is on by default" :
-			"scalable mode is not asked for");
+			on ? "scalable mode is on by default" : sm ?
+			"scalable mode is not asked for" :
+			"scalable mode is off on the command line");
 		if (!on)
 			next(r, "Put intel_iommu=on,sm_on on the kernel's command line.");
 		free(config);
 	}
+}
+
+/* What to do about it depends on the processor and on who runs it */
+static void no_iommu(const struct search *s, struct requirement *r)
+{
+	char path[PATH_MAX], cpu[8192];
+
+	path_of(s, path, "/proc/cpuinfo");
+	if (slurp(path, cpu, sizeof(cpu)) < 0)
+		cpu[0] = 0;
+	if (strstr(cpu, "CPU implementer")) {
+		next(r, "The firmware has to describe it to the kernel (IORT, device tree),");
+		also(r, "and the kernel needs CONFIG_ARM_SMMU_V3.");
+	} else if (cmdline_says(s, "intel_iommu", "on", "off") == 1) {
+		next(r, "The command line has intel_iommu=on: turn VT-d on in the firmware.");
+	} else {
+		next(r, "Turn it on in the firmware, and on the kernel's command line:");
+		also(r, "intel_iommu=on,sm_on");
+	}
+	if (strstr(cpu, " hypervisor"))
+		also(r, "A virtual machine has the IOMMU that its hypervisor gives it.");
 }
 
 static bool check_iommu(struct search *s)
@@ -461,9 +489,8 @@ static bool check_iommu(struct search *s)
 
 	path_of(s, path, "/sys/bus/pci/devices/%s/iommu", s->bdf);
 	if (link_of(path, name, sizeof(name))) {
-		r = add(s, "iommu", REQ_NO, "%s is behind no IOMMU", s->bdf);
-		next(r, "Turn it on in the firmware, and on the kernel's command line:");
-		also(r, "intel_iommu=on,sm_on");
+		no_iommu(s, add(s, "iommu", REQ_NO, "%s is behind no IOMMU",
+				s->bdf));
 		return false;
 	}
 	if (!realpath(path, real)) {
@@ -473,10 +500,12 @@ static bool check_iommu(struct search *s)
 	if (!strncmp(name, "dmar", 4)) {
 		check_vtd(s, real, name);
 	} else if (!strncmp(name, "ivhd", 4)) {
-		add(s, "iommu", REQ_NO,
-		    "%s (AMD): its driver has no nesting for containers",
-		    name);
-	} else if (!strncmp(name, "virtio", 6)) {
+		r = add(s, "iommu", REQ_NO,
+			"%s (AMD): its driver has no nesting for containers",
+			name);
+		next(r, "No option helps: VT-d and SMMUv3 nest.");
+	} else if (strstr(real, "/virtio")) {
+		/* it is called what its function is called */
 		r = add(s, "iommu", REQ_NO, "%s is a virtual IOMMU", name);
 		next(r, "A guest nests only on what its own VMM nests for it.");
 	} else {

@@ -47,6 +47,8 @@ class Machine:
     def __init__(self):
         self.config = list(CONFIG)
         self.cmdline = 'quiet intel_iommu=on,sm_on'
+        self.cpu = 'vendor_id : GenuineIntel\n'
+        self.unit = '/sys/devices/virtual/iommu/'
         self.iommu = 'dmar0'
         self.ecap = ECAP
         self.driver = 'vfio-pci'
@@ -69,6 +71,7 @@ class Machine:
 
         put('/proc/sys/kernel/osrelease', '6.12.0\n')
         put('/proc/cmdline', self.cmdline + '\n')
+        put('/proc/cpuinfo', self.cpu)
         put('/boot/config-6.12.0', '\n'.join(self.config) + '\n')
         port = '/sys/devices/pci0000:00/' + PORT
         dev = port + '/' + BDF
@@ -83,7 +86,7 @@ class Machine:
             os.makedirs(root + '/sys/bus/pci/drivers/' + self.driver)
             link(dev + '/driver', '/sys/bus/pci/drivers/' + self.driver)
         if self.iommu:
-            unit = '/sys/devices/virtual/iommu/' + self.iommu
+            unit = self.unit + self.iommu
             put(unit + '/intel-iommu/ecap', f'{self.ecap:x}\n')
             link(dev + '/iommu', unit)
             group = '/sys/kernel/iommu_groups/7'
@@ -125,9 +128,21 @@ CASES = (
      'CONFIG_VFIO'),
     ('no_nesting_option', no_option('CONFIG_VFIO_IOMMU_TYPE1_NESTING'),
      {'kernel': 'missing'}, 'patches'),
-    ('no_iommu', set_(iommu=None), {'iommu': 'missing'}, 'firmware'),
+    ('no_iommu', set_(iommu=None), {'iommu': 'missing'},
+     'turn VT-d on in the firmware'),
+    ('no_iommu_asked_for', set_(iommu=None, cmdline='quiet'),
+     {'iommu': 'missing'}, 'intel_iommu=on,sm_on'),
+    ('no_iommu_off_last',
+     set_(iommu=None, cmdline='intel_iommu=on intel_iommu=off'),
+     {'iommu': 'missing'}, 'intel_iommu=on,sm_on'),
+    ('no_iommu_in_a_guest', set_(iommu=None, cpu='flags : fpu hypervisor\n'),
+     {'iommu': 'missing'}, 'hypervisor gives it'),
+    ('no_iommu_on_arm', set_(iommu=None, cpu='CPU implementer : 0x41\n'),
+     {'iommu': 'missing'}, 'IORT'),
     ('amd', set_(iommu='ivhd0'), {'iommu': 'missing'}, 'AMD'),
-    ('virtio', set_(iommu='virtio-iommu0'), {'iommu': 'missing'}, 'virtual'),
+    ('virtio', set_(unit='/sys/devices/pci0000:00/0000:00:1d.0/virtio0/iommu/',
+                    iommu='0000:00:1d.0'), {'iommu': 'missing'},
+     'a virtual IOMMU'),
     ('arm', set_(iommu='smmu3.0x9050000'), {'iommu': 'unknown'}, 'driver'),
     ('no_scalable_mode', set_(ecap=1 << 40), {'iommu': 'missing'},
      'scalable mode'),
@@ -137,6 +152,8 @@ CASES = (
      {'iommu-pasid': 'limited'}, 'without PASID'),
     ('sm_off', set_(cmdline='intel_iommu=on'), {'scalable-mode': 'missing'},
      'sm_on'),
+    ('sm_off_last', set_(cmdline='intel_iommu=on,sm_on intel_iommu=sm_off'),
+     {'scalable-mode': 'missing'}, 'off on the command line'),
     ('no_driver', set_(driver=None), {'driver': 'missing'}, 'no driver'),
     ('other_driver', set_(driver='nvme'), {'driver': 'missing'}, 'nvme'),
     ('group_in_use', set_(group={'0000:01:00.1': 'snd_hda'}),
