@@ -19,7 +19,8 @@ usage()
 
 	  --arch ARCH        x86_64 or arm64; default ARCH of the environment, or
 	                     this machine's
-	  --kernel KIND      plain (default), debug, kcsan, modules: with the series
+	  --kernel KIND      plain (default), debug, kcsan, modules, bpf: with the
+	                     series
 	                     stock: debug, without the series
 	                     or the path of a bzImage (arm64: Image)
 	  --add SRC[:DST]    copy a file or directory into the guest; a file
@@ -81,7 +82,8 @@ done
 
 debug=''
 case $kernel in
-plain)	image=$build/linux/out-plain$suffix/$image ;;
+plain | bpf)
+	image=$build/linux/out-$kernel$suffix/$image ;;
 debug | kcsan | modules)
 	image=$build/linux/out-$kernel$suffix/$image debug=y ;;
 stock)	image=$build/stock/out-debug$suffix/$image debug=y ;;
