@@ -47,8 +47,8 @@ static DEFINE_MUTEX(vcmd_lock);
 /* Who asks; NULL if it has gone while PASIDs of its host are out */
 static struct intel_iommu *vcmd_iommu;
 static bool vcmd_registered;
-/* An ALLOC that nobody waits for any more may still succeed. */
-static bool vcmd_orphan;
+/* A command that nobody waits for any more, or 0 */
+static u64 vcmd_late;
 
 static int vcmd_wait(struct intel_iommu *iommu, u64 *rsp)
 {
@@ -59,8 +59,12 @@ static int vcmd_wait(struct intel_iommu *iommu, u64 *rsp)
 
 static int vcmd_do(struct intel_iommu *iommu, u64 cmd, u64 *rsp)
 {
+	int ret;
+
 	writeq(cmd, iommu->reg + DMAR_VCMD_REG);
-	return vcmd_wait(iommu, rsp);
+	ret = vcmd_wait(iommu, rsp);
+	vcmd_late = ret ? cmd : 0;
+	return ret;
 }
 
 /*
@@ -69,17 +73,20 @@ static int vcmd_do(struct intel_iommu *iommu, u64 cmd, u64 *rsp)
  */
 static int vcmd_idle(struct intel_iommu *iommu)
 {
-	u64 rsp;
+	u64 rsp, late = vcmd_late;
 	int ret;
 
 	lockdep_assert_held(&vcmd_lock);
 
+	if (!late)
+		return 0;
 	ret = vcmd_wait(iommu, &rsp);
-	if (ret || !vcmd_orphan)
+	if (ret)
 		return ret;
 
-	vcmd_orphan = false;
-	if (FIELD_GET(VCRSP_SC, rsp) != VCRSP_SC_SUCCESS)
+	vcmd_late = 0;
+	if (late != VCMD_CMD_ALLOC ||
+	    FIELD_GET(VCRSP_SC, rsp) != VCRSP_SC_SUCCESS)
 		return 0;
 	return vcmd_do(iommu, VCMD_CMD_FREE |
 		       FIELD_PREP(VCMD_OPERAND, FIELD_GET(VCRSP_RESULT, rsp)),
@@ -104,10 +111,8 @@ static int vcmd_alloc(struct iommu_pasid_allocator *allocator, u32 min, u32 max)
 		return ret;
 
 	ret = vcmd_do(iommu, VCMD_CMD_ALLOC, &rsp);
-	if (ret) {
-		vcmd_orphan = true;
+	if (ret)
 		return ret;
-	}
 
 	switch (FIELD_GET(VCRSP_SC, rsp)) {
 	case VCRSP_SC_SUCCESS:
@@ -166,6 +171,8 @@ void intel_vcmd_init(struct intel_iommu *iommu)
 		if (vcmd_iommu)
 			return;
 		vcmd_iommu = iommu;
+		/* The kernel before this one may have left something. */
+		vcmd_late = VCMD_CMD_FREE;
 	}
 
 	if (!vcmd_registered &&
@@ -194,7 +201,6 @@ void intel_vcmd_exit(struct intel_iommu *iommu)
 		if (iommu != vcmd_iommu)
 			return;
 		vcmd_iommu = NULL;
-		vcmd_orphan = false;
 	}
 	if (vcmd_registered &&
 	    !iommu_pasid_unregister_allocator(&vcmd_allocator))
