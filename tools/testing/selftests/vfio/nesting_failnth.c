@@ -317,7 +317,7 @@ TEST_F_TIMEOUT(nesting_failnth, bind_groups_poor, 240)
 		ret = nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &b->t);
 		poor_disarm(fd);
 		EXPECT_EQ(-ENOMEM, ret);
-		said = log_lines(kmsg, "PASID 0x1 is blocked, its table could not be restored (-12)");
+		said = log_lines(kmsg, "PASID 0x1 is blocked, its table could not");
 	}
 	ASSERT_EQ(1, said);
 
