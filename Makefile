@@ -116,7 +116,7 @@ check:
 deb:
 	@$(S)/host-packages build deb
 	@CONFIG='$(CONFIG)' LOCALMOD='$(LOCALMOD)' DBG='$(DBG)' \
-		DEBUG_INFO='$(DEBUG_INFO)' $(S)/deb
+		DEBUG_INFO='$(DEBUG_INFO)' FLAVOUR='$(FLAVOUR)' $(S)/deb
 
 docs:
 	@$(S)/host-packages build docs
