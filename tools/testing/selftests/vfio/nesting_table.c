@@ -413,16 +413,21 @@ TEST_F(table, many_commands)
 {
 	static struct vfio_nesting_smmuv3_cmd cmds[1000];
 	struct nest *n = &self->n;
-	u64 before = executed(n, TLBI_NH_ASID);
+	u64 before = executed(n, TLBI_NH_ASID), waits;
 	unsigned int i;
 	u32 done;
 
 	bind_it(_metadata, self);
 	for (i = 0; i < ARRAY_SIZE(cmds); i++)
 		cmds[i].cmd[0] = htole64(TLBI_NH_ASID | ASID(i));
+	waits = executed(n, CMD_SYNC);
 	test_ok(nest_commands(&self->n.c, cmds, 1000, &done));
 	EXPECT_EQ(1000, done);
 	EXPECT_EQ(before + 1000, executed(n, TLBI_NH_ASID));
+	/* Two that fill half of the queue each; others may wait as well */
+	waits = executed(n, CMD_SYNC) - waits;
+	EXPECT_LE(2, waits);
+	EXPECT_GE(8, waits);
 	cmds[700].cmd[1] = 1;
 	test_err(EINVAL, nest_commands(&self->n.c, cmds, 1000, &done));
 	EXPECT_EQ(700, done);
