@@ -20,7 +20,7 @@
  * dev_iommu.fault_lock		switching; attach and detach, consumers, resets
  *   consumer->respond_lock	whoever took groups from their slots answers
  *				them
- *   what the driver reports under (VT-d: iommu->iopf_lock)
+ *   what the driver reports under
  *     consumer->lock		slots, and all calls of the consumer
  *
  * A handler takes consumer->lock and nothing else, never sleeps on what a

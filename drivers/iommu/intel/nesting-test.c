@@ -159,6 +159,19 @@ static void test_fault_codes(struct kunit *test)
 	}
 }
 
+/* VFIO looks at the length before, iommufd does not. */
+static void test_short_entry(struct kunit *test)
+{
+	struct iommu_hwpt_vtd_s1_invalidate entry;
+	const struct iommu_user_data_array array = {
+		.entry_len = sizeof(entry) - 1,
+		.entry_num = 1,
+	};
+
+	KUNIT_EXPECT_EQ(test, iommu_nested_copy_entry(&entry, sizeof(entry),
+						      &array, 0), -EINVAL);
+}
+
 /* A function with the Page Request capability, as far as it is read */
 static int request_config(struct pci_bus *bus, unsigned int devfn, int where,
 			  int size, u32 *val)
@@ -226,6 +239,7 @@ static struct kunit_case nesting_test_cases[] = {
 	KUNIT_CASE_PARAM(test_parse, parse_gen_params),
 	KUNIT_CASE(test_parse_covers),
 	KUNIT_CASE(test_fault_codes),
+	KUNIT_CASE(test_short_entry),
 	KUNIT_CASE(test_requests),
 	{}
 };

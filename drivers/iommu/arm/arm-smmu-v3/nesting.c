@@ -17,6 +17,7 @@
 #include <linux/iommufd.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <uapi/linux/vfio_nesting.h>
@@ -463,6 +464,9 @@ static bool nested_has_atc(struct iommu_domain *domain)
 {
 	struct arm_smmu_domain *parent = to_smmu_nested_domain(domain)->s2_parent;
 	struct arm_smmu_master *master;
+
+	/* The lock would do for iommu_devtlb_reachable(), but ends too early. */
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a reset would not wait");
 
 	guard(spinlock_irqsave)(&parent->devices_lock);
 	master = nested_master(domain);
