@@ -19,9 +19,9 @@ void iommu_disable_ats(struct device *dev);
 
 /**
  * iommu_devtlb_reachable() - May an invalidation be sent to a device's TLB?
- * @dev: the device
+ * @dev: the PCI device
  *
- * If not, it has none, and gets an empty one.
+ * If not, it has none, and gets an empty one, or it was pulled.
  *
  * Context: an RCU reader, until the device has answered: a reset waits.
  * Return: whether it may.
@@ -30,10 +30,11 @@ static inline bool iommu_devtlb_reachable(struct device *dev)
 {
 	RCU_LOCKDEP_WARN(!rcu_read_lock_any_held(), "a reset would not wait");
 
-	if (likely(!READ_ONCE(dev->iommu->resets)))
-		return true;
-	WRITE_ONCE(dev->iommu->devtlb_missed, true);
-	return false;
+	if (unlikely(READ_ONCE(dev->iommu->resets))) {
+		WRITE_ONCE(dev->iommu->devtlb_missed, true);
+		return false;
+	}
+	return !pci_dev_is_disconnected(to_pci_dev(dev));
 }
 #else
 static inline int iommu_enable_ats(struct device *dev, int stu)

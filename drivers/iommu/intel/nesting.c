@@ -128,9 +128,7 @@ static int nested_add_devtlb(struct nested_batch *batch, struct cache_tag *tag)
 	struct qi_desc one_page = {};
 	unsigned int i, n;
 
-	/* A device that was pulled has no TLB, and its slot does not answer. */
-	if (!iommu_devtlb_reachable(tag->dev) ||
-	    pci_dev_is_disconnected(to_pci_dev(tag->dev)))
+	if (!iommu_devtlb_reachable(tag->dev))
 		return 0;
 
 	nested_desc_devtlb(info, tag->pasid, 0, 0, &one_page);

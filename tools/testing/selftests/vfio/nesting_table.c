@@ -6,6 +6,7 @@
  * chapters are those of the Arm SMMU architecture, IHI 0070F.
  */
 #include <pthread.h>
+#include <sched.h>
 
 #include "smmu_test.h"
 
@@ -612,6 +613,35 @@ TEST_F_TIMEOUT(table, reset, 60)
 	dma_copies(_metadata, n, &n->ptd, self->ssid[1], &self->s[1]);
 	test_ok(command(n, ATC_INV, ATC_ALL));
 	dma_refused(_metadata, &n->ptd, self->ssid[1]);
+}
+
+/* A device that does not answer: its owner is told */
+TEST_F(table, no_answer)
+{
+	struct nest *n = &self->n;
+	u64 before;
+	cpu_set_t cpus;
+	int i;
+
+	/* Not where the interrupt is, which would wait for who waits for it */
+	CPU_ZERO(&cpus);
+	CPU_SET(sysconf(_SC_NPROCESSORS_ONLN) - 1, &cpus);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
+	self->ste.ste[1] |= htole64(1 << 28);
+	bind_it(_metadata, self);
+	all_copy(_metadata, self);
+	before = imon_total(&n->mon, IOMMU_MON_EV_ITE);
+	for (i = 0; i < 3; i++) {
+		imon_write32(&n->mon, IMON_INV_TIMEOUT,
+			     n->sid | IMON_INV_TIMEOUT_ARMED);
+		/* Not by what does not ask it */
+		test_ok(command(n, TLBI_NH_ALL, 0));
+		test_err(EIO, command(n, ATC_INV, ATC_ALL));
+		EXPECT_EQ(before + i + 1,
+			  imon_total(&n->mon, IOMMU_MON_EV_ITE));
+		test_ok(command(n, ATC_INV, ATC_ALL));
+	}
+	all_copy(_metadata, self);
 }
 
 /* One PASID cannot be bound here */
