@@ -5,7 +5,7 @@
  */
 #include <poll.h>
 
-#include "nest_test.h"
+#include "smmu_test.h"
 
 #define PASID	1
 
@@ -150,6 +150,60 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, PASID));
 	dma_refused(_metadata, &n->ptd, PASID);
 	nest_close(n);
+}
+
+/* SMMUv3: nobody asks a TLB that is gone, not for the guest nor for the host */
+FIXTURE(unplug_atc)
+{
+	struct nest n;
+	struct cd_table ct;
+	struct space s;
+	struct vfio_nesting_smmuv3_ste ste;
+};
+
+FIXTURE_SETUP(unplug_atc)
+{
+	/* The one that is left */
+	smmu_open(_metadata, &self->n, 0);
+}
+
+FIXTURE_TEARDOWN(unplug_atc)
+{
+}
+
+TEST_F_TIMEOUT(unplug_atc, silent, 120)
+{
+	struct nest *n = &self->n;
+	int i, ret = -EIO;
+	u64 before;
+
+	test_ok(cd_table_init(&self->ct, &n->g, CD_LINEAR, 4));
+	space_init(_metadata, n, &self->s, 0xa1);
+	test_ok(cd_set(&self->ct, PASID, &self->s.t, 7));
+	cd_ste(&self->ct, &self->ste);
+	self->ste.ste[1] |= htole64(1 << 28);
+	test_ok(nest_bind_table(&n->c, NEST_ALL_GROUPS, &self->ste));
+	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
+	EXPECT_NE(0, ptd_read64(&n->ptd, PTD_CNT_ATS_REQ));
+
+	imon_write32(&n->mon, IMON_UNPLUG, n->sid);
+	if (imon_read32(&n->mon, IMON_UNPLUG) != 1)
+		SKIP(return, "%s is in no hotplug slot", n->d.bdf);
+	/* Until the kernel knows */
+	for (i = 0; ret == -EIO && i < 100; i++) {
+		ret = command(n, ATC_INV, ATC_ALL);
+		usleep(50000);
+	}
+	test_ok(ret);
+	before = imon_total(&n->mon, IOMMU_MON_EV_ITE);
+	for (i = 0; i < 20; i++)
+		test_ok(command(n, ATC_INV, ATC_ALL));
+	test_ok(vfio_unmap(&n->c, GUEST_GPA, TEST_MEM, NULL));
+	test_ok(nest_table_op(&n->c, NEST_ALL_GROUPS, VFIO_BIND_OP_UNBIND));
+	nest_close(n);
+	EXPECT_TRUE(becomes_gone(test_bdf[0]));
+	ASSERT_EQ(0, imon_open(&n->mon));
+	EXPECT_EQ(before, imon_total(&n->mon, IOMMU_MON_EV_ITE));
 }
 
 VFIO_TEST_MAIN
