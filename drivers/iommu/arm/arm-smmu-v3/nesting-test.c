@@ -15,6 +15,7 @@ static struct arm_smmu_device smmu = {
 	.features = ARM_SMMU_FEAT_2_LVL_CDTAB | ARM_SMMU_FEAT_STALLS |
 		    ARM_SMMU_FEAT_RANGE_INV,
 	.ias = 44,
+	.asid_bits = 16,
 	.pgsize_bitmap = SZ_4K | SZ_2M | SZ_1G,
 };
 
@@ -104,6 +105,14 @@ struct cmd_case {
 /* CMDQ_0_OP is the lowest byte */
 #define OP(name)	((u64)CMDQ_OP_##name)
 
+/* 6.3.1: without IDR0.ASID16 the upper half of an ASID is reserved */
+static const struct cmd_case narrow_cases[] = {
+	{ "ASID", { OP(TLBI_NH_ASID) | 0xffull << 48 }, 1,
+	  OP(TLBI_NH_ASID) | 0x1234ull << 32 | 0xffull << 48 },
+	{ "ASID beyond", { OP(TLBI_NH_ASID) | 0x100ull << 48 }, -EINVAL },
+	{ "address", { OP(TLBI_NH_VA) | 0x8000ull << 48 }, -EINVAL },
+};
+
 static const struct cmd_case cmd_cases[] = {
 	{ "vmid", { OP(TLBI_NH_ASID) | 0x55ull << 32 | 3ull << 48 }, 1,
 	  OP(TLBI_NH_ASID) | 0x1234ull << 32 | 3ull << 48 },
@@ -123,16 +132,17 @@ static const struct cmd_case cmd_cases[] = {
 	{ "sync", { OP(CMD_SYNC) }, -EOPNOTSUPP },
 };
 
-static void cmd_test(struct kunit *test)
+static void check_cmds(struct kunit *test, struct arm_smmu_device *owner,
+		       const struct cmd_case *cases, unsigned int nr)
 {
 	const struct arm_smmu_nested_target target = {
-		.smmu = &smmu, .vmid = 0x1234, .sid = 0x100, .ssid_bits = 8,
+		.smmu = owner, .vmid = 0x1234, .sid = 0x100, .ssid_bits = 8,
 		.attached = true,
 	};
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(cmd_cases); i++) {
-		const struct cmd_case *c = &cmd_cases[i];
+	for (i = 0; i < nr; i++) {
+		const struct cmd_case *c = &cases[i];
 		u64 cmd[2] = { c->in[0], c->in[1] };
 
 		KUNIT_EXPECT_EQ_MSG(test, nested_parse_cmd(&target, cmd),
@@ -141,6 +151,15 @@ static void cmd_test(struct kunit *test)
 			KUNIT_EXPECT_EQ_MSG(test, cmd[0], c->out, "%s",
 					    c->name);
 	}
+}
+
+static void cmd_test(struct kunit *test)
+{
+	struct arm_smmu_device narrow = smmu;
+
+	narrow.asid_bits = 8;
+	check_cmds(test, &smmu, cmd_cases, ARRAY_SIZE(cmd_cases));
+	check_cmds(test, &narrow, narrow_cases, ARRAY_SIZE(narrow_cases));
 }
 
 struct event_case {

@@ -359,6 +359,7 @@ static bool nested_only(const u64 cmd[2], u64 mask0, u64 mask1)
 VISIBLE_IF_KUNIT
 int nested_parse_cmd(const struct arm_smmu_nested_target *target, u64 cmd[2])
 {
+	unsigned int asid = FIELD_GET(CMDQ_TLBI_0_ASID, cmd[0]);
 	unsigned int op = FIELD_GET(CMDQ_0_OP, cmd[0]);
 	u32 ssid = FIELD_GET(CMDQ_CFGI_0_SSID, cmd[0]);
 	int ret;
@@ -374,7 +375,8 @@ int nested_parse_cmd(const struct arm_smmu_nested_target *target, u64 cmd[2])
 			return -EINVAL;
 		break;
 	case CMDQ_OP_TLBI_NH_ASID:
-		if (!nested_only(cmd, CMDQ_TLBI_0_VMID | CMDQ_TLBI_0_ASID, 0))
+		if (!nested_only(cmd, CMDQ_TLBI_0_VMID | CMDQ_TLBI_0_ASID, 0) ||
+		    asid >> target->smmu->asid_bits)
 			return -EINVAL;
 		break;
 	case CMDQ_OP_TLBI_NH_VA:
@@ -382,7 +384,8 @@ int nested_parse_cmd(const struct arm_smmu_nested_target *target, u64 cmd[2])
 		if (!nested_only(cmd, NESTED_TLBI_0 |
 				 (op == CMDQ_OP_TLBI_NH_VA ?
 					  CMDQ_TLBI_0_ASID : 0),
-				 NESTED_TLBI_1))
+				 NESTED_TLBI_1) ||
+		    asid >> target->smmu->asid_bits)
 			return -EINVAL;
 		ret = nested_check_range(target->smmu, cmd);
 		if (ret)
