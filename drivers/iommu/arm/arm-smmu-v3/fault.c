@@ -298,19 +298,24 @@ void arm_smmu_drain_faults(struct device *dev)
 {
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
 	struct arm_smmu_device *smmu = master->smmu;
+	struct arm_smmu_queue *q = &smmu->evtq.q;
 	unsigned int passes;
-
-	/* 4.7: what was refused before it is recorded, if there was room */
-	arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, NULL, 0, true);
+	bool more;
+	u32 cons;
 
 	/*
 	 * What was seen in the queue, what is in it now, and what was waiting
-	 * for room: each pass makes some.
+	 * for room: each pass makes some.  The last one finds nothing.
 	 */
-	passes = 2 + DIV_ROUND_UP(smmu->evtq.max_stalls,
-				  1 << smmu->evtq.q.llq.max_n_shift);
-	while (passes-- && arm_smmu_evtq_pass(smmu))
-		;
+	passes = 3 + DIV_ROUND_UP(smmu->evtq.max_stalls,
+				  1 << q->llq.max_n_shift);
+	do {
+		cons = readl_relaxed(q->cons_reg);
+		/* 4.7: what was refused before is recorded, if there is room */
+		arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, NULL, 0, true);
+		more = arm_smmu_evtq_pass(smmu);
+		/* If nobody took anything, there was room all the time. */
+	} while (--passes && (more || readl_relaxed(q->cons_reg) != cons));
 }
 
 /**
