@@ -577,9 +577,11 @@ static void check_driver(struct search *s)
 {
 	char path[PATH_MAX], driver[64];
 	struct requirement *r;
+	bool bound;
 
 	path_of(s, path, "/sys/bus/pci/devices/%s/driver", s->bdf);
-	if (link_of(path, driver, sizeof(driver)))
+	bound = !link_of(path, driver, sizeof(driver));
+	if (!bound)
 		snprintf(driver, sizeof(driver), "no driver");
 	if (!strcmp(driver, "vfio-pci")) {
 		add(s, "driver", REQ_OK, "it is bound to vfio-pci");
@@ -587,12 +589,14 @@ static void check_driver(struct search *s)
 	}
 	r = add(s, "driver", REQ_NO, "it is bound to %s, not to vfio-pci",
 		driver);
-	next(r, "Stop what uses it.  Then, for one command:");
+	next(r, bound ? "Stop what uses it.  Then, for one command:" :
+	     "For one command:");
 	also(r, "selftests/vfio/run.sh %s -- COMMAND", s->bdf);
 	also(r, "or for good:");
 	also(r, "cd /sys/bus/pci/devices/%s", s->bdf);
 	also(r, "echo vfio-pci > driver_override");
-	also(r, "echo %s > driver/unbind", s->bdf);
+	if (bound)
+		also(r, "echo %s > driver/unbind", s->bdf);
 	also(r, "echo %s > /sys/bus/pci/drivers_probe", s->bdf);
 }
 
