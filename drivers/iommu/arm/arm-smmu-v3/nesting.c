@@ -446,6 +446,7 @@ static void nested_target(struct iommu_domain *domain,
 {
 	struct arm_smmu_domain *parent = to_smmu_nested_domain(domain)->s2_parent;
 	struct arm_smmu_master *master;
+	unsigned long flags;
 
 	*target = (struct arm_smmu_nested_target) {
 		.smmu = parent->smmu,
@@ -453,13 +454,14 @@ static void nested_target(struct iommu_domain *domain,
 		.ssid_bits = parent->smmu->ssid_bits,
 	};
 
-	guard(spinlock_irqsave)(&parent->devices_lock);
+	spin_lock_irqsave(&parent->devices_lock, flags);
 	master = nested_master(domain);
 	if (master) {
 		target->sid = master->streams[0].id;
 		target->ssid_bits = master->ssid_bits;
 		target->attached = true;
 	}
+	spin_unlock_irqrestore(&parent->devices_lock, flags);
 }
 
 /* Is its TLB in use?  Until the end of this RCU reader it will answer. */
@@ -467,14 +469,18 @@ static bool nested_has_atc(struct iommu_domain *domain)
 {
 	struct arm_smmu_domain *parent = to_smmu_nested_domain(domain)->s2_parent;
 	struct arm_smmu_master *master;
+	unsigned long flags;
+	bool atc;
 
 	/* The lock would do for iommu_devtlb_reachable(), but ends too early. */
 	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a reset would not wait");
 
-	guard(spinlock_irqsave)(&parent->devices_lock);
+	spin_lock_irqsave(&parent->devices_lock, flags);
 	master = nested_master(domain);
-	return master && master->ats_enabled &&
-	       iommu_devtlb_reachable(master->dev);
+	atc = master && master->ats_enabled &&
+	      iommu_devtlb_reachable(master->dev);
+	spin_unlock_irqrestore(&parent->devices_lock, flags);
+	return atc;
 }
 
 /*
