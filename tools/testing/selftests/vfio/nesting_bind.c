@@ -467,9 +467,9 @@ TEST_F(nesting_bind, privileged)
 
 	if (n->ptd.is_dsa)
 		SKIP(return, "a DSA does copy and fill, no more");
-	EXPECT_EQ(!!(n->feat.flags & VFIO_DEVICE_NESTING_PASID_PRIV),
+	ASSERT_EQ(!!(n->feat.flags & VFIO_DEVICE_NESTING_PASID_PRIV),
 		  !!(ptd_read32(&n->ptd, PTD_STATUS) & PTD_STATUS_PRIV));
-	EXPECT_EQ(!!(n->feat.flags & VFIO_DEVICE_NESTING_PASID_EXEC),
+	ASSERT_EQ(!!(n->feat.flags & VFIO_DEVICE_NESTING_PASID_EXEC),
 		  !!(ptd_read32(&n->ptd, PTD_STATUS) & PTD_STATUS_EXEC));
 	if (!(n->feat.flags & VFIO_DEVICE_NESTING_PASID_PRIV))
 		SKIP(return, "privileged mode of %s is off", n->d.bdf);

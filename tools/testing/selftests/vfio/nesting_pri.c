@@ -497,6 +497,25 @@ TEST_F(nesting_pri, kinds)
 	EXPECT_EQ(1, f.seq);
 }
 
+/* A change that is refused leaves them on, or off */
+TEST_F(nesting_pri, busy)
+{
+	const u32 faults = VFIO_DMA_FAULT_UNRECOVERABLE;
+	const u32 both = faults | VFIO_DMA_FAULT_PAGE_REQUEST;
+	struct nest *n = &self->n;
+
+	send(n, PASID, 1, PTD_PR_LAST, 1);
+	test_ok(fault_drain(&n->d));
+	ASSERT_EQ(1, fault_pending(&self->r));
+	test_err(EBUSY, fault_set(&n->d, faults, 2 * DEPTH, -1));
+	EXPECT_TRUE(pri_is_on(n));
+	EXPECT_TRUE(answered(n, 0, 0));
+	test_ok(fault_set(&n->d, faults, DEPTH, -1));
+	EXPECT_FALSE(pri_is_on(n));
+	test_err(EBUSY, fault_set(&n->d, both, 2 * DEPTH, -1));
+	EXPECT_FALSE(pri_is_on(n));
+}
+
 /* Every page request sent before a drain is there after it */
 TEST_F(nesting_pri, drain)
 {

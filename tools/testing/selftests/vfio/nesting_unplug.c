@@ -94,7 +94,7 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 			ASSERT_EQ(VFIO_DMA_FAULT_TYPE_PAGE_REQUEST, f.type);
 			asked++;
 		}
-		EXPECT_EQ(answers, imon_answers(&n->mon));
+		ASSERT_EQ(answers, imon_answers(&n->mon));
 	}
 	for (i = 0; i < 16; i++)
 		ptd_submit(&self->ptd2, 0, &d);
