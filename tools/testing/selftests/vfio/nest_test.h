@@ -318,6 +318,47 @@ static inline u32 nest_setup_bound(struct __test_metadata *_metadata,
 	return pasid;
 }
 
+/*
+ * Faults a second that a PASID may raise until it is muted.  That is done in
+ * its entry: a table of PASIDs that is the guest's has none for the kernel.
+ */
+#define FAULT_LIMIT	"/sys/module/intel_iommu/parameters/fault_limit"
+#define FAULT_NO_LIMIT	65536
+#define NOT_MUTED	"nobody is muted here"
+
+static inline bool set_limit(unsigned int limit)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", limit);
+	return !vfio_write_file(FAULT_LIMIT, text);
+}
+
+/*
+ * A device, a space that is bound to @pasid, and its faults; with page requests
+ * the first device that can wait
+ */
+static inline void nest_setup_faults(struct __test_metadata *_metadata,
+				     struct nest *n, struct space *s,
+				     struct fault_ring *r, u32 pasid,
+				     u32 kinds, u32 depth)
+{
+	const bool demand = kinds & VFIO_DMA_FAULT_PAGE_REQUEST;
+
+	if (demand)
+		nest_setup_demand(_metadata, n);
+	else
+		nest_setup_mon(_metadata, n, 0);
+	if (_metadata->exit_code)
+		return;
+	if (!(n->info.cap.formats[0].features & VFIO_NESTING_FEATURE_DMA_FAULT))
+		SKIP(return, "no DMA_FAULT here");
+	space_init(_metadata, n, s, 0xa1);
+	s->t.demand = demand;
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, pasid, &s->t));
+	test_ok(fault_open(r, &n->d, kinds, depth));
+}
+
 static inline bool mem_is(const struct guest *g, u64 gpa, u8 fill, size_t len)
 {
 	const u8 *p = guest_va(g, gpa);

@@ -40,20 +40,6 @@ static u8 not_present(const struct nest *n)
 	return is_vtd(n) ? 0x71 : 0x10;
 }
 
-static const char limit_file[] =
-	"/sys/module/intel_iommu/parameters/fault_limit";
-
-/* Faults a second that a device may raise */
-static bool set_limit(unsigned int limit)
-{
-	FILE *file = fopen(limit_file, "w");
-
-	if (!file)
-		return false;
-	fprintf(file, "%u\n", limit);
-	return !fclose(file);
-}
-
 FIXTURE(nesting_fault)
 {
 	struct nest n;
@@ -63,21 +49,13 @@ FIXTURE(nesting_fault)
 
 FIXTURE_SETUP(nesting_fault)
 {
-	struct nest *n = &self->n;
-
-	nest_setup_mon(_metadata, n, 0);
-	if (_metadata->exit_code)
-		return;
-	if (!(n->info.cap.formats[0].features & VFIO_NESTING_FEATURE_DMA_FAULT))
-		SKIP(return, "no DMA_FAULT here");
-	space_init(_metadata, n, &self->s, 0xa1);
-	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
-	test_ok(fault_open(&self->r, &n->d, VFIO_DMA_FAULT_UNRECOVERABLE, 64));
+	nest_setup_faults(_metadata, &self->n, &self->s, &self->r, PASID,
+			  VFIO_DMA_FAULT_UNRECOVERABLE, 64);
 }
 
 FIXTURE_TEARDOWN(nesting_fault)
 {
-	set_limit(65536);
+	set_limit(FAULT_NO_LIMIT);
 }
 
 TEST_F(nesting_fault, one)
@@ -246,15 +224,8 @@ FIXTURE_VARIANT_ADD(fault_flood, long_65536)
 
 FIXTURE_SETUP(fault_flood)
 {
-	struct nest *n = &self->n;
-
-	nest_setup_mon(_metadata, n, 0);
-	if (_metadata->exit_code)
-		return;
-	space_init(_metadata, n, &self->s, 0xa1);
-	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
-	test_ok(fault_open(&self->r, &n->d, VFIO_DMA_FAULT_UNRECOVERABLE,
-			   variant->depth));
+	nest_setup_faults(_metadata, &self->n, &self->s, &self->r, PASID,
+			  VFIO_DMA_FAULT_UNRECOVERABLE, variant->depth);
 }
 
 FIXTURE_TEARDOWN(fault_flood)
@@ -871,7 +842,7 @@ TEST_F(nesting_fault, muted)
 	int i;
 
 	if (!set_limit(4))
-		SKIP(return, "no %s", limit_file);
+		SKIP(return, NOT_MUTED);
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, 6, &self->s.t));
 	for (i = 0; i < 10; i++)
 		burst(n, 0, PASID, 4);
@@ -889,7 +860,7 @@ TEST_F(nesting_fault, muted)
 	EXPECT_EQ(0, fault_pending(r));
 
 	/* Another PASID, and this one when it is bound again */
-	sleep(1);
+	test_ok(!set_limit(1000));
 	refused(_metadata, self, 6, 0x1000, rd, not_present(&self->n));
 	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
 	refused(_metadata, self, PASID, 0x1000, rd, not_present(&self->n));
@@ -959,7 +930,7 @@ TEST_F(nesting_fault, muted_block)
 	struct fault_ring *r = &self->r;
 
 	if (!set_limit(4))
-		SKIP(return, "no %s", limit_file);
+		SKIP(return, NOT_MUTED);
 	EXPECT_EQ(VFIO_DMA_FAULT_F_PASID | VFIO_DMA_FAULT_F_ADDR |
 		  VFIO_DMA_FAULT_F_MUTED, mute(_metadata, n, r, base));
 	EXPECT_EQ(0, recorded(n, base));
@@ -984,7 +955,7 @@ TEST_F(nesting_fault, muted_before)
 	struct fault_ring *r = &self->r;
 
 	if (!set_limit(4))
-		SKIP(return, "no %s", limit_file);
+		SKIP(return, NOT_MUTED);
 	/* A block; an entry of one that is there; the device */
 	mute(_metadata, n, r, first);
 	mute(_metadata, n, r, 7);
@@ -1010,7 +981,7 @@ TEST_F(nesting_fault, muted_device)
 	u32 next;
 
 	if (!set_limit(4))
-		SKIP(return, "no %s", limit_file);
+		SKIP(return, NOT_MUTED);
 	next = mute_all(_metadata, n, r, first);
 	EXPECT_EQ(0, recorded(n, PASID));
 	EXPECT_EQ(0, recorded(n, next));

@@ -241,7 +241,6 @@ TEST_F_TIMEOUT(nesting_observe, fdinfo_busy, 60)
 
 #define DEPTH		16
 #define NO_PAGE		(TEST_DST + TEST_LEN)
-#define FAULT_LIMIT	"/sys/module/intel_iommu/parameters/fault_limit"
 
 FIXTURE(observe_faults)
 {
@@ -253,22 +252,14 @@ FIXTURE(observe_faults)
 
 FIXTURE_SETUP(observe_faults)
 {
-	struct nest *n = &self->n;
-
-	nest_setup_demand(_metadata, n);
-	if (_metadata->exit_code)
-		return;
-	space_init(_metadata, n, &self->s, 0x11);
-	self->s.t.demand = true;
-	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t));
-	EXPECT_FALSE(fdinfo_has("nesting-faults:", "%s", ""));
-	test_ok(fault_open(&self->r, &n->d, VFIO_DMA_FAULT_UNRECOVERABLE |
-			   VFIO_DMA_FAULT_PAGE_REQUEST, DEPTH));
+	nest_setup_faults(_metadata, &self->n, &self->s, &self->r, PASID,
+			  VFIO_DMA_FAULT_UNRECOVERABLE |
+			  VFIO_DMA_FAULT_PAGE_REQUEST, DEPTH);
 }
 
 FIXTURE_TEARDOWN(observe_faults)
 {
-	vfio_write_file(FAULT_LIMIT, "65536");
+	set_limit(FAULT_NO_LIMIT);
 }
 
 /* And nothing is lost or muted */
@@ -368,8 +359,8 @@ TEST_F(observe_faults, muted)
 	struct nest *n = &self->n;
 	struct vfio_dma_fault f = {};
 
-	if (vfio_write_file(FAULT_LIMIT, "4"))
-		SKIP(return, "no " FAULT_LIMIT);
+	if (!set_limit(4))
+		SKIP(return, NOT_MUTED);
 	while (!(f.flags & VFIO_DMA_FAULT_F_MUTED)) {
 		EXPECT_TRUE(fdinfo_has("nesting-faults:", " muted 0 resets 0"));
 		refused(_metadata, n, 1);
