@@ -400,6 +400,58 @@ TEST_F(nesting_teardown, reset_blocked)
 	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
 }
 
+/* A device that sleeps answers nothing, is asked nothing, and wakes up clean */
+TEST_F(nesting_teardown, asleep)
+{
+	struct nest *n = &self->n;
+	struct space b;
+	int ret;
+
+	if (!n->have_mon)
+		SKIP(return, "no iommu-monitor in this machine");
+	use(_metadata, n, &self->s, 0xa1);
+	space_init(_metadata, n, &b, 0xb2);
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID + 1, &b.t));
+	dma_copies(_metadata, n, &n->ptd, PASID + 1, &b);
+	imon_clear(&n->mon);
+	ret = vfio_device_power(&n->d, 3);
+	if (ret == -ENOENT)
+		SKIP(return, "%s has no power management", n->d.bdf);
+	test_ok(ret);
+
+	/* Of stage 1, of stage 2, of a whole PASID */
+	test_ok(s1_unmap(&self->s.t, TEST_SRC));
+	test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t,
+				 TEST_SRC, 1));
+	test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, NEST_RID, &self->s.t,
+				 TEST_SRC, 1));
+	test_ok(vfio_unmap(&n->c, n->g.gpa, n->g.size, NULL));
+	test_ok(vfio_map(&n->c, n->g.va, n->g.gpa, n->g.size,
+			 VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE));
+	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, PASID + 1));
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID + 2, &b.t));
+	EXPECT_EQ(0, imon_total(&n->mon, IOMMU_MON_EV_ITE));
+	EXPECT_EQ(0, imon_total(&n->mon, IOMMU_MON_EV_ATS_OFF));
+
+	test_ok(vfio_device_power(&n->d, 0));
+	test_ok(ptd_init(&n->ptd, &n->d));
+	EXPECT_EQ(PTD_STATUS_PASID | PTD_STATUS_ATS | PTD_STATUS_BUSMASTER,
+		  ptd_read32(&n->ptd, PTD_STATUS) &
+		  (PTD_STATUS_PASID | PTD_STATUS_ATS | PTD_STATUS_BUSMASTER));
+	dma_refused(_metadata, &n->ptd, PASID);
+	dma_refused(_metadata, &n->ptd, NEST_RID);
+	dma_refused(_metadata, &n->ptd, PASID + 1);
+	dma_copies(_metadata, n, &n->ptd, PASID + 2, &b);
+	test_ok(s1_map(&self->s.t, TEST_SRC, self->s.src, SZ_4K, SZ_4K,
+		       S1_READ | S1_USER));
+	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
+
+	/* Whoever is next need not know */
+	test_ok(vfio_device_power(&n->d, 3));
+	nest_close(n);
+	next_user(_metadata, 0);
+}
+
 struct inval_loop {
 	struct nest *n;
 	struct space *s;

@@ -122,6 +122,31 @@ int vfio_device_enable(const struct vfio_device *d)
 	return 0;
 }
 
+int vfio_device_power(const struct vfio_device *d, u16 state)
+{
+	u8 pos = 0, cap[2] = {};
+	u16 ctrl;
+	int ret, i;
+
+	ret = vfio_device_config_read(d, PCI_CAPABILITY_LIST, &pos,
+				      sizeof(pos));
+	for (i = 0; !ret && pos && i < 48; i++, pos = cap[PCI_CAP_LIST_NEXT]) {
+		ret = vfio_device_config_read(d, pos, cap, sizeof(cap));
+		if (ret || cap[PCI_CAP_LIST_ID] != PCI_CAP_ID_PM)
+			continue;
+		ret = vfio_device_config_write(d, pos + PCI_PM_CTRL, &state,
+					       sizeof(state));
+		if (!ret)
+			ret = vfio_device_config_read(d, pos + PCI_PM_CTRL,
+						      &ctrl, sizeof(ctrl));
+		if (!ret && (ctrl & PCI_PM_CTRL_STATE_MASK) != state)
+			ret = -EIO;
+		return ret ? vfio_fail(ret, "power state D%d of %s", state,
+				       d->bdf) : 0;
+	}
+	return ret ?: -ENOENT;
+}
+
 int vfio_device_reset(const struct vfio_device *d)
 {
 	return vfio_ioctl(d->fd, VFIO_DEVICE_RESET, NULL);

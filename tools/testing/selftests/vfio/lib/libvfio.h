@@ -120,6 +120,8 @@ int vfio_device_config_write(const struct vfio_device *d, unsigned int off,
 			     const void *buf, size_t len);
 int vfio_device_enable(const struct vfio_device *d);
 int vfio_device_reset(const struct vfio_device *d);
+/* Power state: 0 is D0, 3 is D3hot; -ENOENT if it has but one */
+int vfio_device_power(const struct vfio_device *d, u16 state);
 /* Its bus, on which there is nothing else */
 int vfio_device_hot_reset(const struct vfio_device *d);
 /* Returns an eventfd that VFIO_PCI_*_IRQ_INDEX @index, @vector signals */

@@ -173,6 +173,7 @@ struct PTDState {
     bool hold;
     bool ats;                           /* as the config space says */
     bool can_stall;                     /* property */
+    bool pm;                            /* property */
     uint64_t next_seq;
     unsigned next_queue;
     uint64_t cnt[PTD_NR_CNT];
@@ -219,7 +220,7 @@ static uint16_t ptd_pasid_ctrl(PTDState *s)
 static bool ptd_busmaster(PTDState *s)
 {
     return pci_get_word(PCI_DEVICE(s)->config + PCI_COMMAND) &
-           PCI_COMMAND_MASTER;
+           PCI_COMMAND_MASTER && pci_trans_awake(PCI_DEVICE(s));
 }
 
 static bool ptd_held(PTDState *s)
@@ -1571,8 +1572,14 @@ static void ptd_config_write(PCIDevice *pdev, uint32_t addr, uint32_t val,
 {
     PTDState *s = PASID_TESTDEV(pdev);
     bool pri = ptd_pri_enabled(s);
+    bool asleep = !pci_trans_awake(pdev);
 
     pci_default_write_config(pdev, addr, val, len);
+    if (asleep && pci_trans_awake(pdev)) {
+        /* From D3hot, for there is no other; No_Soft_Reset is clear */
+        pci_device_reset(pdev);
+        return;
+    }
     ptd_update_ats(s);
     if (ranges_overlap(addr, len, PTD_PRI_OFFSET,
                        PCI_EXT_CAP_PRI_SIZEOF)) {
@@ -1618,6 +1625,17 @@ static void ptd_realize(PCIDevice *pdev, Error **errp)
         return;
     }
     pcie_cap_flr_init(pdev);
+    if (s->pm) {
+        int pm = pci_pm_init(pdev, 0, errp);
+
+        if (pm < 0) {
+            pcie_cap_exit(pdev);
+            msix_uninit_exclusive_bar(pdev);
+            return;
+        }
+        pci_set_word(pdev->config + pm + PCI_PM_PMC, 3); /* version */
+        pci_set_word(pdev->wmask + pm + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK);
+    }
     ptd_pasid_init(pdev);
     pcie_ats_init(pdev, PTD_ATS_OFFSET, true);
     pci_set_word(ats + PCI_ATS_CAP,
@@ -1661,6 +1679,7 @@ static void ptd_exit(PCIDevice *pdev)
 
 static const Property ptd_properties[] = {
     DEFINE_PROP_BOOL("x-can-stall", PTDState, can_stall, false),
+    DEFINE_PROP_BOOL("x-pm", PTDState, pm, false),
 };
 
 /* Descriptors in flight are not worth the trouble */

@@ -108,6 +108,13 @@ void pci_trans_page_request(PCIDevice *dev, const PCIPageReq *req)
     pci_device_iommu_page_request(dev, req);
 }
 
+bool pci_trans_awake(PCIDevice *dev)
+{
+    return !(dev->cap_present & QEMU_PCI_CAP_PM) ||
+           !(pci_get_word(dev->config + dev->pm_cap + PCI_PM_CTRL) &
+             PCI_PM_CTRL_STATE_MASK);
+}
+
 PCITransInv pci_trans_invalidate(PCIBus *bus, uint16_t sid, uint32_t pasid,
                                  bool global, hwaddr addr, uint64_t size)
 {
@@ -115,7 +122,7 @@ PCITransInv pci_trans_invalidate(PCIBus *bus, uint16_t sid, uint32_t pasid,
     const PCIATSOps *ops;
     uint16_t pos;
 
-    if (!dev || iommu_mon_inv_timeout(sid)) {
+    if (!dev || !pci_trans_awake(dev) || iommu_mon_inv_timeout(sid)) {
         return PCI_TRANS_INV_TIMEOUT;
     }
     pos = pci_is_express(dev) ?

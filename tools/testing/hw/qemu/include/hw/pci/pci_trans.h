@@ -116,10 +116,13 @@ typedef struct PCIATSOps {
                           unsigned code);
 } PCIATSOps;
 
+/* Not in D0 it sends no request and no message: PCIe 6.0, 5.3.1 */
+bool pci_trans_awake(PCIDevice *dev);
+
 typedef enum PCITransInv {
     PCI_TRANS_INV_OK,
     PCI_TRANS_INV_ATS_OFF,      /* a reset does that as well */
-    PCI_TRANS_INV_TIMEOUT,      /* nobody there, or the monitor says so */
+    PCI_TRANS_INV_TIMEOUT,      /* not there, asleep, or the monitor says so */
 } PCITransInv;
 
 /**

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO PCI: the device TLB of a function that is not in D0
+ *
+ * Such a function sends no message but PME (PCIe 6.0, 5.3.1), so nobody gets
+ * an answer to an invalidation of its TLB, and the queue that all devices of an
+ * IOMMU share would wait for it.  User space chooses the power state, and what
+ * it unmaps meanwhile has to be invalidated: let the IOMMU do as in a reset.
+ *
+ * The IOMMU's tables stay as they are, and can be changed.
+ */
+
+#include <linux/iommu-nesting.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
+#include <linux/vfio_pci_core.h>
+
+#include "vfio_pci_priv.h"
+
+/**
+ * vfio_pci_sleep() - A function is about to leave D0
+ * @vdev: the function, in D0; nothing is done if it is told twice
+ *
+ * Context: may sleep.  memory_lock is held for write.
+ */
+void vfio_pci_sleep(struct vfio_pci_core_device *vdev)
+{
+	struct pci_dev *pdev = vdev->pdev;
+	u16 cmd;
+
+	lockdep_assert_held_write(&vdev->memory_lock);
+
+	if (vdev->asleep || !pci_ats_supported(pdev))
+		return;
+
+	/* No request of it while its TLB goes; without one it may go on. */
+	pci_read_config_word(pdev, PCI_COMMAND, &cmd);
+	pci_write_config_word(pdev, PCI_COMMAND, cmd & ~PCI_COMMAND_MASTER);
+	iommu_nesting_reset_prepare(&pdev->dev);
+	pci_write_config_word(pdev, PCI_COMMAND, cmd);
+	vdev->asleep = true;
+}
+
+/**
+ * vfio_pci_wake() - A function is in D0 again, with its configuration
+ * @vdev: the function; nothing is done if vfio_pci_sleep() was not called
+ *
+ * Context: may sleep.  memory_lock is held for write, or nobody else knows
+ * @vdev.
+ */
+void vfio_pci_wake(struct vfio_pci_core_device *vdev)
+{
+	if (!vdev->asleep)
+		return;
+
+	vdev->asleep = false;
+	iommu_nesting_reset_done(&vdev->pdev->dev);
+}
