@@ -35,8 +35,11 @@
 #include <linux/iommu.h>
 #include <linux/iommu-fault.h>
 #include <linux/iommu-nesting.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
+#include <linux/overflow.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -48,34 +51,39 @@
 #include <trace/events/iommu_fault.h>
 
 /*
- * PCIe 6.0, 10.4.1: nine bits tell the groups of a function apart.  With more
- * outstanding, the device does not keep the rules, and is refused.
+ * How many groups a device may have outstanding: as iommu_nesting_info says,
+ * at least what nine bits tell apart (PCIe 6.0, 10.4.1), at most what 16 bits
+ * do (SMMUv3, CMD_RESUME.STAG).  With more, it does not keep the rules, and is
+ * refused.
  */
-#define FAULT_SLOT_BITS		9
-#define FAULT_SLOTS		BIT(FAULT_SLOT_BITS)
+#define FAULT_MIN_SLOTS		BIT(9)
+#define FAULT_SLOT_BITS		16
+#define FAULT_MAX_SLOTS		BIT(FAULT_SLOT_BITS)
 
 /**
  * struct fault_slot - A group of page requests that waits for its answer
  * @cookie: its name, never used again; 0: the slot is free
  * @answer: what it will be, but for the code
+ * @free: an entry of the stack of slots that are free, for no slot of its own
  */
 struct fault_slot {
 	u64				cookie;
 	struct iommu_page_answer	answer;
+	u32				free;
 };
 
 /**
  * struct fault_slots - All groups of a device
+ * @nr: slots
+ * @nr_free: slots that are free; the first so many fault_slot.free name them
+ * @answers: @nr, on their way to the device, of who holds respond_lock
  * @slot: all of them
- * @nr_free: slots that are free
- * @free: which these are
- * @answers: on their way to the device, of who holds respond_lock
  */
 struct fault_slots {
-	struct fault_slot		slot[FAULT_SLOTS];
+	unsigned int			nr;
 	unsigned int			nr_free;
-	u16				free[FAULT_SLOTS];
-	struct iommu_page_answer	answers[FAULT_SLOTS];
+	struct iommu_page_answer	*answers;
+	struct fault_slot		slot[] __counted_by(nr);
 };
 
 /**
@@ -109,6 +117,47 @@ struct iommu_fault_consumer {
 /*
  * Slots
  */
+static struct fault_slots *fault_slots_alloc(unsigned int nr)
+{
+	struct fault_slots *slots;
+	unsigned int i;
+
+	nr = clamp(nr, FAULT_MIN_SLOTS, FAULT_MAX_SLOTS);
+	slots = kvzalloc(struct_size(slots, slot, nr), GFP_KERNEL_ACCOUNT);
+	if (!slots)
+		return NULL;
+
+	slots->nr = nr;
+	slots->answers = kvcalloc(nr, sizeof(*slots->answers),
+				  GFP_KERNEL_ACCOUNT);
+	if (!slots->answers) {
+		kvfree(slots);
+		return NULL;
+	}
+
+	for (i = 0; i < nr; i++)
+		slots->slot[i].free = i;
+	slots->nr_free = nr;
+	return slots;
+}
+
+static void fault_slots_free(struct fault_slots *slots)
+{
+	if (slots)
+		kvfree(slots->answers);
+	kvfree(slots);
+}
+
+/* Where @cookie, which may be anybody's invention, would be; or NULL */
+static struct fault_slot *fault_slot(struct fault_slots *slots, u64 cookie)
+{
+	unsigned int i = cookie & (FAULT_MAX_SLOTS - 1);
+
+	if (i >= slots->nr)
+		return NULL;
+	return &slots->slot[array_index_nospec(i, slots->nr)];
+}
+
 static u64 fault_hold(struct iommu_fault_consumer *consumer,
 		      const struct iommu_page_answer *answer)
 {
@@ -121,7 +170,7 @@ static u64 fault_hold(struct iommu_fault_consumer *consumer,
 	if (!slots || !slots->nr_free)
 		return 0;
 
-	i = slots->free[--slots->nr_free];
+	i = slots->slot[--slots->nr_free].free;
 	slot = &slots->slot[i];
 	slot->answer = *answer;
 	slot->cookie = ++consumer->serial << FAULT_SLOT_BITS | i;
@@ -136,7 +185,7 @@ static void fault_release(struct iommu_fault_consumer *consumer,
 	lockdep_assert_held(&consumer->lock);
 
 	slot->cookie = 0;
-	slots->free[slots->nr_free++] = slot - slots->slot;
+	slots->slot[slots->nr_free++].free = slot - slots->slot;
 }
 
 /* Send @nr answers.  Nobody else knows of these groups any more. */
@@ -188,7 +237,7 @@ static void fault_answer_held(struct iommu_fault_consumer *consumer,
 	guard(mutex)(&consumer->respond_lock);
 
 	spin_lock(&consumer->lock);
-	for (i = 0; i < FAULT_SLOTS; i++) {
+	for (i = 0; i < slots->nr; i++) {
 		struct fault_slot *slot = &slots->slot[i];
 
 		if (slot->cookie && (pasid == IOMMU_PASID_INVALID ||
@@ -288,8 +337,7 @@ static bool fault_give(struct iommu_fault_consumer *consumer,
 		} else if (!consumer->ops->page_request(consumer->priv, cookie,
 							faults, nr)) {
 			fault_release(consumer,
-				      &consumer->slots->slot[cookie &
-							     (FAULT_SLOTS - 1)]);
+				      fault_slot(consumer->slots, cookie));
 			cookie = 0;
 		}
 		if (cookie)
@@ -581,7 +629,6 @@ int iommu_fault_consumer_page_requests(struct iommu_fault_consumer *consumer,
 	struct device *dev = consumer->dev;
 	struct iommu_nesting_info info;
 	struct fault_slots *slots;
-	unsigned int i;
 	int ret;
 
 	guard(mutex)(&dev->iommu->fault_lock);
@@ -591,13 +638,10 @@ int iommu_fault_consumer_page_requests(struct iommu_fault_consumer *consumer,
 		if (ret || !(info.features & IOMMU_NESTING_FEAT_PAGE_REQUEST))
 			return -EOPNOTSUPP;
 
-		slots = kvzalloc(sizeof(*slots), GFP_KERNEL_ACCOUNT);
+		slots = fault_slots_alloc(info.max_requests);
 		if (!slots)
 			return -ENOMEM;
 
-		for (i = 0; i < FAULT_SLOTS; i++)
-			slots->free[i] = i;
-		slots->nr_free = FAULT_SLOTS;
 		spin_lock(&consumer->lock);
 		consumer->slots = slots;
 		spin_unlock(&consumer->lock);
@@ -636,7 +680,7 @@ void iommu_fault_consumer_del(struct iommu_fault_consumer *consumer)
 	mutex_unlock(&dev->iommu->fault_lock);
 
 	synchronize_rcu();
-	kvfree(consumer->slots);
+	fault_slots_free(consumer->slots);
 	mutex_destroy(&consumer->respond_lock);
 	kfree(consumer);
 }
@@ -659,8 +703,8 @@ fault_find(struct iommu_fault_consumer *consumer,
 	if (!response->cookie || !consumer->slots)
 		return ERR_PTR(-ENOENT);
 
-	slot = &consumer->slots->slot[response->cookie & (FAULT_SLOTS - 1)];
-	if (slot->cookie != response->cookie ||
+	slot = fault_slot(consumer->slots, response->cookie);
+	if (!slot || slot->cookie != response->cookie ||
 	    slot->answer.resp.pasid != response->pasid ||
 	    slot->answer.resp.grpid != response->grpid)
 		return ERR_PTR(-ENOENT);
@@ -754,7 +798,8 @@ bool iommu_fault_get_counts(struct device *dev,
 	spin_lock(&consumer->lock);
 	*counts = consumer->counts;
 	if (consumer->slots)
-		counts->waiting = FAULT_SLOTS - consumer->slots->nr_free;
+		counts->waiting = consumer->slots->nr -
+				  consumer->slots->nr_free;
 	spin_unlock(&consumer->lock);
 	return true;
 }

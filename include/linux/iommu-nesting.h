@@ -24,7 +24,8 @@
  * @features: IOMMU_NESTING_FEAT_*
  * @flags: IOMMU_NESTING_*
  * @max_pasids: PASIDs below this number can be bound; 0: none but NO_PASID
- * @max_requests: page requests the device may have outstanding
+ * @max_requests: page requests the device may have outstanding; those beyond
+ *		  65536, or 512 if this is less, are refused
  */
 struct iommu_nesting_info {
 	u32 format;
