@@ -405,8 +405,8 @@ struct vfio_device_feature_dma_fault {
  * @hw_lost: how often the IOMMU said that it lost faults before it could
  *	     record them: of any device behind it, and unknown how many
  * @lost: entries that were dropped because the ring was full
- * @resets: how often the device was reset.  More than there were entries
- *	    RESET: one was dropped; what is asked for before that gap is void
+ * @resets: how often the device was reset or left D0.  More than there were
+ *	    entries RESET: one was dropped; what is asked for before that gap is void
  * @__reserved: 0
  * @producer: of the next entry that will be written, see below
  * @__reserved2: 0
@@ -473,8 +473,8 @@ struct vfio_dma_fault_user {
  * in entries that follow one another, F_LAST is set in the last.  Each group
  * has to be answered once.
  *
- * RESET: the device was or is being reset.  Page requests before it are
- * answered.  Counted in @resets of the header, also if the ring is full.
+ * RESET: the device was or is being reset, or leaves D0.  Page requests before
+ * it are answered.  Counted in @resets of the header, also if the ring is full.
  */
 struct vfio_dma_fault {
 	__aligned_u64 seq;
