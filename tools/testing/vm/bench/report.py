@@ -21,7 +21,7 @@ SMMU_BATCH = 32
 # A call's code is laid out anew by the compiler where the series adds a case
 # to a switch or a test; what a call does must not cost more.  A call that a
 # timer always interrupts has the host's part in it.
-SLACK = 8
+SLACK = 12
 SLACK_PART = 0.0002
 # On SMMUv3, who waits is told of a device that did not answer
 SLACK_WAIT = 16
