@@ -529,6 +529,7 @@ TEST_F_TIMEOUT(table, ats_unmap, 60)
 	};
 	u64 gpa = n->g.gpa + n->g.size, asked;
 	u32 ssid = self->ssid[1];
+	bool used = false;
 	pthread_t thread;
 	void *page;
 	int i;
@@ -541,7 +542,7 @@ TEST_F_TIMEOUT(table, ats_unmap, 60)
 	bind_it(_metadata, self);
 	asked = ptd_read64(&n->ptd, PTD_CNT_ATS_REQ);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, bind_all_the_time, &ats));
-	for (i = 0; i < 100; i++) {
+	for (i = 0; i < 100 || (!used && i < 2000); i++) {
 		test_ok(vfio_map(&n->c, page, gpa, SZ_4K,
 				 VFIO_DMA_MAP_FLAG_READ |
 				 VFIO_DMA_MAP_FLAG_WRITE));
@@ -553,12 +554,13 @@ TEST_F_TIMEOUT(table, ats_unmap, 60)
 			TH_LOG("after %d, and %llu tables", i,
 			       (u64)ats.l.rounds);
 		}
+		used = asked != ptd_read64(&n->ptd, PTD_CNT_ATS_REQ);
 	}
 	ats.l.stop = true;
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	test_ok(ats.l.ret);
 	EXPECT_LT(10, ats.l.rounds);
-	EXPECT_NE(asked, ptd_read64(&n->ptd, PTD_CNT_ATS_REQ));
+	EXPECT_TRUE(used);
 }
 
 static void *invalidate_all_the_time(void *arg)
