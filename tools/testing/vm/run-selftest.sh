@@ -32,7 +32,7 @@ expect "exit status and output" 7 '^a  b$' -- sh -c 'echo "a  b"; exit 7'
 expect "shell text, quotes" 0 "^it's\$" -- "echo \"it's\" | cat"
 expect "a file is added" 0 '^x86|^#!' --add "$0:/data/f" -- head -n 1 /data/f
 expect "stderr" 0 '^oops$' -- 'echo oops >&2'
-expect "a guest that hangs" 124 'not done after' --timeout 15 -- sleep 1000
+expect "a guest that hangs" 124 'not done after' --timeout 5 -- sleep 1000
 expect "a guest that panics" 125 'Kernel panic' -- \
 	'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger'
 expect "a warning in the log" 125 'complained' -- \
