@@ -327,6 +327,10 @@ int nest_block(const struct vfio_container *c, int group_fd, u32 pasid);
 int nest_inval(const struct vfio_container *c, int group_fd, u32 target,
 	       u32 pasid, const struct s1_ops *ops,
 	       const union s1_inv_entry *entries, u32 n, u32 *done);
+/* Of a PASID, each over before the next begins */
+int nest_inval_in_order(const struct vfio_container *c, int group_fd,
+			u32 pasid, const struct s1_ops *ops,
+			const union s1_inv_entry *entries, u32 n);
 int nest_inval_range(const struct vfio_container *c, int group_fd,
 		     u32 pasid, const struct s1_table *t, u64 va,
 		     u64 npages);

@@ -208,16 +208,25 @@ int nest_inval(const struct vfio_container *c, int group_fd, u32 target,
 	return ret;
 }
 
+int nest_inval_in_order(const struct vfio_container *c, int group_fd,
+			u32 pasid, const struct s1_ops *ops,
+			const union s1_inv_entry *entries, u32 n)
+{
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; i < n && !ret; i++)
+		ret = nest_inval(c, group_fd, VFIO_INVALIDATE_TARGET_PASID,
+				 pasid, ops, &entries[i], 1, NULL);
+	return ret;
+}
+
 int nest_inval_range(const struct vfio_container *c, int group_fd,
 		     u32 pasid, const struct s1_table *t, u64 va,
 		     u64 npages)
 {
 	union s1_inv_entry e[S1_MAX_INV];
-	u32 i, n = s1_inv_range(t, e, pasid, va, npages);
-	int ret = 0;
+	u32 n = s1_inv_range(t, e, pasid, va, npages);
 
-	for (i = 0; i < n && !ret; i++)
-		ret = nest_inval(c, group_fd, VFIO_INVALIDATE_TARGET_PASID,
-				 pasid, t->ops, &e[i], 1, NULL);
-	return ret;
+	return nest_inval_in_order(c, group_fd, pasid, t->ops, e, n);
 }

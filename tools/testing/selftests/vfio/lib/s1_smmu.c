@@ -431,8 +431,7 @@ static int cd_group_flush(const struct vfio_container *c, struct cd_group *grp,
 			  u32 pasid, u64 was)
 {
 	union s1_inv_entry e[3];
-	u32 i, n = 0;
-	int ret = 0;
+	u32 n = 0;
 
 	/* Of both levels: its leaf may be new */
 	command(&e[n++], CMD_CFGI_CD | CMD_SSID(pasid), 0);
@@ -440,10 +439,7 @@ static int cd_group_flush(const struct vfio_container *c, struct cd_group *grp,
 		command(&e[n++], CMD_TLBI_ASID | CMD_ASID(CD_ASID(was)), 0);
 		command(&e[n++], atc_inv(pasid), ATC_SIZE_ALL);
 	}
-	for (i = 0; i < n && !ret; i++)
-		ret = nest_inval(c, grp->fd, VFIO_INVALIDATE_TARGET_PASID,
-				 NEST_RID, &s1_smmu_ops, &e[i], 1, NULL);
-	return ret;
+	return nest_inval_in_order(c, grp->fd, NEST_RID, &s1_smmu_ops, e, n);
 }
 
 /* The descriptor of @pasid has changed; @was is word 0 of the old one */
