@@ -76,7 +76,10 @@ static struct qi_desc *nested_next_desc(struct nested_batch *batch,
 	return desc;
 }
 
-/* 6.5.2.4: PASID-based IOTLB invalidation; AM is at most MAMV, 11.4.2 */
+/*
+ * 6.5.2.4: PASID-based IOTLB invalidation.  MAMV, 11.4.2, is for the second
+ * stage; who asks for more than that at once gets "all".
+ */
 static int nested_add_piotlb(struct nested_batch *batch, struct cache_tag *tag)
 {
 	/* More than qi_desc_piotlb() can take is "all". */

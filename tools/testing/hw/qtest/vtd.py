@@ -1015,6 +1015,24 @@ def stale_first_stage_page(m):
 
 
 @test()
+def stale_first_stage_large(m):
+    """MAMV is for the second stage: a first-stage AM may be larger"""
+    n = Nest(m)
+    m.enable()
+    for am in 19, 52, 63:
+        slot = m.readq(n.slot)
+        stale(m, n)
+        m.writeq(n.slot, 0)
+        if am < 52:
+            # The next block of that size
+            m.inv(piotlb_page(9, 5, (n.va ^ K4 << am) & -(K4 << am), am))
+            stale(m, n)
+        m.inv(piotlb_page(9, 5, n.va & -(K4 << am), am))
+        stale(m, n, READ_FAULT)
+        m.writeq(n.slot, slot)
+
+
+@test()
 def stale_first_stage_pasid_selective(m):
     n = Nest(m)
     m.enable()
@@ -1826,7 +1844,7 @@ def queue_errors(m):
         ((CC,), 4), ((CC | 1 << 4 | 1 << 6,), 4), ((CC | 1 << 4, 1), 4),
         ((IOTLB,), 4), ((IOTLB | 1 << 4 | 1 << 8,), 4),
         (iotlb_page(9, 0, 19), 4), ((IOTLB | 1 << 4, 0, 1), 4),
-        ((PIOTLB | 1 << 4,), 4), (piotlb_page(9, 5, 0, 19), 4),
+        ((PIOTLB | 1 << 4,), 4),
         ((PIOTLB | 2 << 4 | 1 << 60,), 4), ((PC | 2 << 4,), 4),
         ((PC | 3 << 4, 1), 4), ((DTLB | 1 << 4,), 4), ((PDTLB, 2), 4),
         ((WAIT | 1 << 8 | 1 << 5, m.status), 4),

@@ -1631,13 +1631,13 @@ static int desc_piotlb(VTDStrict *v, const uint64_t *d, bool ignore)
         .v = v, .by_pasid = true, .page = gran == 3,
         .did = VTD_INV_DESC_PIOTLB_DID(d[0]),
         .pasid = VTD_INV_DESC_PIOTLB_PASID(d[0]),
-        /* AM means something for pages only, and is not checked else. */
-        .order = VTD_PAGE_SHIFT_4K + (gran == 3 ? MIN(am, VTD_MAMV) : 0),
+        /* For pages only; MAMV is for the second stage, spec 11.4.2. */
+        .order = gran == 3 ? MIN(VTD_PAGE_SHIFT_4K + am, 64) :
+                 VTD_PAGE_SHIFT_4K,
     };
 
     if ((d[0] & VTD_INV_DESC_PIOTLB_RSVD_VAL0) ||
-        (d[1] & VTD_INV_DESC_PIOTLB_RSVD_VAL1) || gran < 2 ||
-        (gran == 3 && am > VTD_MAMV)) {
+        (d[1] & VTD_INV_DESC_PIOTLB_RSVD_VAL1) || gran < 2) {
         return VTDS_IQEI_RSVD;
     }
     iommu_mon_count(IOMMU_MON_EV_VTD(IOMMU_MON_VTD_PIOTLB), IOMMU_MON_ANY,
