@@ -41,6 +41,14 @@
 		}							\
 	} while (0)
 
+/* SKIP() behind an EXPECT_*(): what has failed stays so */
+#define test_skip(statement, ...)					\
+	do {								\
+		if (!__test_passed(_metadata))				\
+			statement;					\
+		SKIP(statement, __VA_ARGS__);				\
+	} while (0)
+
 /* The devices to test with: arguments, $VFIO_BDF, or all vfio-pci has */
 static char test_bdf[VFIO_MAX_DEVS][VFIO_BDF_LEN];
 static int test_nr;

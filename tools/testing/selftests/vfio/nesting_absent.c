@@ -69,7 +69,7 @@ TEST_F(absent, other_types_work)
 	test_err(ENOENT, nest_info(&self->c, &info));
 	test_ok(guest_init(&g, &self->c, SZ_1G, SZ_2M));
 	if (ptd_init(&ptd, &self->d))
-		SKIP(return, "no DMA engine to go on with");
+		test_skip(return, "no DMA engine to go on with");
 
 	src = guest_alloc(&g, SZ_4K, SZ_4K);
 	dst = guest_alloc(&g, SZ_4K, SZ_4K);

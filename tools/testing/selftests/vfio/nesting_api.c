@@ -589,7 +589,7 @@ TEST(api_empty_container)
 	test_err(EINVAL, vfio_ioctl(c.fd, VFIO_IOMMU_BIND, &bind));
 	test_err(EINVAL, vfio_ioctl(c.fd, VFIO_IOMMU_CACHE_INVALIDATE, &inv));
 	if (!test_nr)
-		SKIP(return, "no device for the rest");
+		test_skip(return, "no device for the rest");
 
 	/* Nor after its last group has left */
 	fd = vfio_container_attach(&c, VFIO_TYPE1_NESTING_IOMMU, test_bdf[0]);
