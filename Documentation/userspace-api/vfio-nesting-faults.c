@@ -7,6 +7,7 @@
  * to its guest.
  */
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -62,7 +63,8 @@ static off_t find_region(int device, __u32 subtype)
 	errx(1, "the device has no such region");
 }
 
-static void ring_open(struct ring *ring, int device, __u32 kinds)
+/* Faults, and page requests where the device can make them */
+static void ring_open(struct ring *ring, int device)
 {
 	struct {
 		struct vfio_device_feature f;
@@ -73,16 +75,26 @@ static void ring_open(struct ring *ring, int device, __u32 kinds)
 			.flags = VFIO_DEVICE_FEATURE_SET |
 				 VFIO_DEVICE_FEATURE_DMA_FAULT,
 		},
-		.set = { .flags = kinds, .depth = DEPTH },
+		.set = {
+			.flags = VFIO_DMA_FAULT_UNRECOVERABLE |
+				 VFIO_DMA_FAULT_PAGE_REQUEST,
+			.depth = DEPTH,
+		},
 	};
 	off_t base;
+	int ret;
 
 	ring->device = device;
 	ring->index = 0;
 	ring->seq = 0;
 	ring->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	on.set.eventfd = ring->eventfd;
-	if (ioctl(device, VFIO_DEVICE_FEATURE, &on))
+	ret = ioctl(device, VFIO_DEVICE_FEATURE, &on);
+	if (ret && errno == EOPNOTSUPP) {
+		on.set.flags = VFIO_DMA_FAULT_UNRECOVERABLE;
+		ret = ioctl(device, VFIO_DEVICE_FEATURE, &on);
+	}
+	if (ret)
 		err(1, "VFIO_DEVICE_FEATURE_DMA_FAULT");
 
 	base = find_region(device, VFIO_REGION_SUBTYPE_NESTED_DMA_FAULT);
@@ -169,7 +181,7 @@ int main(int argc, char **argv)
 	if (device < 0)
 		err(1, "%s", argv[2]);
 
-	ring_open(&ring, device, VFIO_DMA_FAULT_UNRECOVERABLE);
+	ring_open(&ring, device);
 	ring_loop(&ring);
 	printf("%llu dropped for want of room, %llu times by hardware\n",
 	       ring.header->lost, ring.header->hw_lost);

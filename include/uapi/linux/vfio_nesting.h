@@ -273,7 +273,7 @@ struct vfio_nesting_smmuv3_hw_info {
  * @flags: VFIO_INVALIDATE_FLAG_*
  * @target: VFIO_INVALIDATE_TARGET_*
  * @pasid: TARGET_PASID: whose translations; else 0
- * @group_fd: with VFIO_INVALIDATE_FLAG_GROUP: a group of this container
+ * @group_fd: with VFIO_INVALIDATE_FLAG_GROUP: a group of this container; else 0
  * @format: VFIO_NESTING_FORMAT_* of the entries
  * @entry_len: bytes from one entry to the next, at least the format's length
  * @entry_num: in: number of entries, at least 1; out: how many were done
@@ -295,7 +295,8 @@ struct vfio_nesting_smmuv3_hw_info {
  * * E2BIG: @entry_len over a page; what is not known there is not 0
  * * EBADF: @group_fd is no file
  * * ENOENT: the group is not in this container; nothing is bound there
- * * EOPNOTSUPP: @format is not what is bound there, unknown flag in an entry
+ * * EOPNOTSUPP: @format is not what is bound there, unknown flag in an entry,
+ *   or a reserved field of one of VT-d that is not 0
  * * EIO: the hardware did not complete the invalidation
  */
 struct vfio_iommu_type1_cache_invalidate {
@@ -351,7 +352,8 @@ struct vfio_device_feature_nesting {
  * @depth: entries of the ring, a power of two from VFIO_DMA_FAULT_MIN_DEPTH to
  *	   VFIO_DMA_FAULT_MAX_DEPTH; 0: no faults any more
  * @eventfd: signalled when there is something to read and nobody may be
- *	     looking, see VFIO_DMA_FAULT_OFF_USER; -1: none
+ *	     looking, see VFIO_DMA_FAULT_OFF_USER; -1: none, as it has to be
+ *	     if @depth is 0
  * @__reserved: 0
  *
  * Faults of the device are written to the region
@@ -373,7 +375,8 @@ struct vfio_device_feature_nesting {
  * * EBUSY: another depth, and there are entries that are not read
  * * EOPNOTSUPP: page requests: the device or its IOMMU has none, or it is a VF
  * * ENOMEM: no memory
- * * ENOTTY: the IOMMU of the device reports no faults
+ * * ENOTTY: the IOMMU of the device reports no faults, or the device was
+ *   opened by way of an iommufd
  */
 struct vfio_device_feature_dma_fault {
 	__u32	flags;
