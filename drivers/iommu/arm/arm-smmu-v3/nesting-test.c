@@ -113,6 +113,11 @@ static const struct cmd_case narrow_cases[] = {
 	{ "address", { OP(TLBI_NH_VA) | 0x8000ull << 48 }, -EINVAL },
 };
 
+static const struct cmd_case no_pasid_cases[] = {
+	{ "device TLB", { OP(ATC_INV) }, 1, OP(ATC_INV) | 0x100ull << 32 },
+	{ "device TLB, PASID", { OP(ATC_INV) | CMDQ_0_SSV }, -EINVAL },
+};
+
 static const struct cmd_case cmd_cases[] = {
 	{ "vmid", { OP(TLBI_NH_ASID) | 0x55ull << 32 | 3ull << 48 }, 1,
 	  OP(TLBI_NH_ASID) | 0x1234ull << 32 | 3ull << 48 },
@@ -128,16 +133,21 @@ static const struct cmd_case cmd_cases[] = {
 	{ "granule", { OP(TLBI_NH_VA) | 31 << 12, 3 << 10 }, -EINVAL },
 	{ "no level", { OP(TLBI_NH_VA), 1 << 10 }, -EINVAL },
 	{ "device TLB", { OP(ATC_INV) }, 1, OP(ATC_INV) | 0x100ull << 32 },
+	{ "device TLB, PASID", { OP(ATC_INV) | CMDQ_0_SSV | 255 << 12 }, 1,
+	  OP(ATC_INV) | CMDQ_0_SSV | 255 << 12 | 0x100ull << 32 },
+	{ "device TLB, beyond", { OP(ATC_INV) | CMDQ_0_SSV | 256 << 12 },
+	  -EINVAL },
 	{ "stage 2", { OP(TLBI_S2_IPA) }, -EOPNOTSUPP },
 	{ "sync", { OP(CMD_SYNC) }, -EOPNOTSUPP },
 };
 
 static void check_cmds(struct kunit *test, struct arm_smmu_device *owner,
-		       const struct cmd_case *cases, unsigned int nr)
+		       unsigned int ssid_bits, const struct cmd_case *cases,
+		       unsigned int nr)
 {
 	const struct arm_smmu_nested_target target = {
-		.smmu = owner, .vmid = 0x1234, .sid = 0x100, .ssid_bits = 8,
-		.attached = true,
+		.smmu = owner, .vmid = 0x1234, .sid = 0x100,
+		.ssid_bits = ssid_bits, .attached = true,
 	};
 	unsigned int i;
 
@@ -158,8 +168,9 @@ static void cmd_test(struct kunit *test)
 	struct arm_smmu_device narrow = smmu;
 
 	narrow.asid_bits = 8;
-	check_cmds(test, &smmu, cmd_cases, ARRAY_SIZE(cmd_cases));
-	check_cmds(test, &narrow, narrow_cases, ARRAY_SIZE(narrow_cases));
+	check_cmds(test, &smmu, 8, cmd_cases, ARRAY_SIZE(cmd_cases));
+	check_cmds(test, &narrow, 8, narrow_cases, ARRAY_SIZE(narrow_cases));
+	check_cmds(test, &smmu, 0, no_pasid_cases, ARRAY_SIZE(no_pasid_cases));
 }
 
 struct event_case {

@@ -412,6 +412,9 @@ int nested_parse_cmd(const struct arm_smmu_nested_target *target, u64 cmd[2])
 		    FIELD_GET(CMDQ_ATC_1_SIZE, cmd[1]) > ATC_INV_SIZE_ALL ||
 		    ssid >> target->ssid_bits)
 			return -EINVAL;
+		/* A function without PASIDs must not be sent one. */
+		if (cmd[0] & CMDQ_0_SSV && !target->ssid_bits)
+			return -EINVAL;
 		cmd[0] &= ~CMDQ_ATC_0_SID;
 		cmd[0] |= FIELD_PREP(CMDQ_ATC_0_SID, target->sid);
 		return 1;	/* nested_submit() looks whether there is one */
