@@ -4,6 +4,7 @@
  */
 #include <endian.h>
 #include <poll.h>
+#include <pthread.h>
 
 #include "nest_test.h"
 
@@ -316,6 +317,65 @@ TEST_F(bind_pasid, stage2_unmap)
 		  ptd_fill(&n->ptd, pasid, va, 64, 0, NULL));
 	EXPECT_TRUE(mem_is(&n->g, self->s.dst, 0x77, SZ_4K));
 	EXPECT_EQ(0x88, *(u8 *)mem);
+}
+
+struct rid_loop {
+	const struct nest	*n;
+	const struct s1_table	*t;
+	int			ret;
+	volatile bool		stop;
+	unsigned int		rounds;
+};
+
+static void *bind_and_unbind(void *arg)
+{
+	struct rid_loop *loop = arg;
+	const struct vfio_container *c = &loop->n->c;
+
+	while (!loop->stop && !loop->ret) {
+		loop->ret = nest_bind(c, NEST_ALL_GROUPS, NEST_RID, loop->t);
+		if (!loop->ret)
+			loop->ret = nest_unbind(c, NEST_ALL_GROUPS, NEST_RID);
+		loop->rounds++;
+	}
+	return NULL;
+}
+
+/* The same at the moment in which requests without PASID change sides */
+TEST_F_TIMEOUT(nesting_bind, stage2_unmap_race, 60)
+{
+	struct nest *n = &self->n;
+	struct rid_loop loop = { .n = n, .t = &self->s.t };
+	u64 gpa = GUEST_GPA + 2 * TEST_MEM;
+	unsigned int i, used = 0;
+	pthread_t thread;
+	void *mem;
+
+	mem = mmap(NULL, SZ_4K, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	/* One address for both sides */
+	test_ok(s1_map(&self->s.t, gpa, gpa, SZ_4K, SZ_4K, S1_RW));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, bind_and_unbind, &loop));
+	for (i = 0; i < 100 || (used < 10 && i < 2000); i++) {
+		test_ok(vfio_map(&n->c, mem, gpa, SZ_4K,
+				 VFIO_DMA_MAP_FLAG_READ |
+				 VFIO_DMA_MAP_FLAG_WRITE));
+		/* Blocked for a moment, now and then */
+		used += ptd_fill(&n->ptd, PTD_NO_PASID, gpa, SZ_4K, i,
+				 NULL) == PTD_ST_OK;
+		test_ok(vfio_unmap(&n->c, gpa, SZ_4K, NULL));
+		ASSERT_EQ(PTD_ST_WRITE_FAULT,
+			  ptd_fill(&n->ptd, PTD_NO_PASID, gpa, SZ_4K, i,
+				   NULL)) {
+			TH_LOG("after %u, and %u tables", i, loop.rounds);
+		}
+	}
+	loop.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	test_ok(loop.ret);
+	EXPECT_LT(10, loop.rounds);
+	EXPECT_LE(10, used);
 }
 
 /* The guest's table itself is behind stage 2 */
