@@ -126,6 +126,13 @@ struct vfio_pci_dma_fault {
 /*
  * The ring
  */
+
+/* Bytes of memory for the entries: whole pages, which are read and mapped */
+static size_t fault_ring_size(u32 depth)
+{
+	return PAGE_ALIGN(depth * sizeof(struct vfio_dma_fault));
+}
+
 VISIBLE_IF_KUNIT
 void vfio_pci_fault_ring_put(struct vfio_pci_fault_ring *ring)
 {
@@ -153,7 +160,7 @@ struct vfio_pci_fault_ring *vfio_pci_fault_ring_alloc(u32 depth)
 	ring->depth = depth;
 	ring->header = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	ring->user = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	ring->entries = __vmalloc(depth * sizeof(*ring->entries),
+	ring->entries = __vmalloc(fault_ring_size(depth),
 				  GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!ring->header || !ring->user || !ring->entries) {
 		vfio_pci_fault_ring_put(ring);
@@ -658,7 +665,7 @@ static struct vfio_pci_fault_ring *fault_ring_get(struct vfio_pci_dma_fault *fau
 static void *fault_ring_at(struct vfio_pci_fault_ring *ring, u64 offset,
 			   size_t *left)
 {
-	size_t size = PAGE_ALIGN(ring->depth * sizeof(*ring->entries));
+	size_t size = fault_ring_size(ring->depth);
 
 	if (offset < FAULT_USER_OFFSET) {
 		*left = PAGE_SIZE - offset;

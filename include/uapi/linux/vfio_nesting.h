@@ -416,7 +416,8 @@ struct vfio_device_feature_dma_fault {
  *
  * Written by the kernel, and can only be mapped for reading.  User page and
  * ring are each in pages of their own, as in
- * VFIO_REGION_INFO_CAP_SPARSE_MMAP.
+ * VFIO_REGION_INFO_CAP_SPARSE_MMAP.  Behind the last entry the ring's page is
+ * zero.
  *
  * Indices count entries and wrap at 2^32; entry i is in slot i % @depth.  To
  * read one:

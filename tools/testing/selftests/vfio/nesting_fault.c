@@ -585,6 +585,42 @@ TEST_F(nesting_fault, unmapped)
 			   r->offset + h.ring_offset + 64 * sizeof(f)));
 }
 
+/* A ring that does not fill its page: the rest is zeroes, and nobody else's */
+TEST_F(nesting_fault, part_of_a_page)
+{
+	static const u32 depths[] = { 16, 32 };
+	const size_t page = sysconf(_SC_PAGESIZE);
+	u8 *mem = malloc(2 * page), *zeroes = calloc(1, page);
+	struct nest *n = &self->n;
+	struct fault_ring *r = &self->r;
+	u32 i;
+
+	ASSERT_NE(NULL, mem);
+	ASSERT_NE(NULL, zeroes);
+	for (i = 0; i < ARRAY_SIZE(depths); i++) {
+		const size_t used = depths[i] * sizeof(struct vfio_dma_fault);
+		const u64 ring = r->offset + r->header->ring_offset;
+
+		test_ok(fault_set(&n->d, VFIO_DMA_FAULT_UNRECOVERABLE,
+				  depths[i], r->eventfd));
+		r->depth = depths[i];
+		EXPECT_EQ(PTD_ST_READ_FAULT,
+			  touch(&n->ptd, PASID, 0x1000, false, 0));
+		expect_fault(_metadata, r, PASID, 0x1000, rd, not_present(n));
+		/* All of it as it is mapped, and no more */
+		memset(mem, 0x5a, 2 * page);
+		ASSERT_EQ(page, pread(n->d.fd, mem, 2 * page, ring));
+		EXPECT_NE(0, memcmp(mem, zeroes, used));
+		EXPECT_EQ(0, memcmp(mem + used, zeroes, page - used));
+		EXPECT_EQ(0, memcmp(mem, r->entries, page));
+		EXPECT_EQ(0x5a, mem[page]);
+		/* From the middle of the rest */
+		ASSERT_EQ(8, pread(n->d.fd, mem, 16, ring + page - 8));
+	}
+	free(zeroes);
+	free(mem);
+}
+
 static int try_map(struct fault_ring *r, u64 offset, size_t len, int prot)
 {
 	void *p = mmap(NULL, len, prot, MAP_SHARED, r->dev->fd,
