@@ -43,6 +43,7 @@
 #include <kunit/visibility.h>
 
 #include "vfio_pci_dma_fault.h"
+#include "vfio_pci_nesting.h"
 
 /* Each part in pages of its own, whatever their size is */
 #define FAULT_USER_OFFSET	PAGE_SIZE
@@ -584,8 +585,9 @@ int vfio_pci_core_feature_dma_fault(struct vfio_device *device, u32 flags,
 	if (!fault)
 		return -ENOTTY;
 
-	ret = vfio_check_feature(flags, argsz, VFIO_DEVICE_FEATURE_SET,
-				 sizeof(arg));
+	ret = vfio_pci_nesting_check_feature(flags, user, argsz,
+					     VFIO_DEVICE_FEATURE_SET,
+					     sizeof(arg));
 	if (ret != 1)
 		return ret;
 
@@ -617,13 +619,15 @@ int vfio_pci_core_feature_dma_fault(struct vfio_device *device, u32 flags,
  * vfio_pci_core_feature_dma_fault_drain() - Wait for page requests on their way
  * @device: the device
  * @flags: of the feature ioctl
- * @argsz: bytes of data of the user
+ * @user: data of the user, of which there is none that is known here
+ * @argsz: bytes at @user
  *
  * Context: the device is open.
  * Return: 0 or a negative errno.
  */
 int vfio_pci_core_feature_dma_fault_drain(struct vfio_device *device,
-					  u32 flags, size_t argsz)
+					  u32 flags, void __user *user,
+					  size_t argsz)
 {
 	struct vfio_pci_dma_fault *fault;
 	int ret;
@@ -633,7 +637,8 @@ int vfio_pci_core_feature_dma_fault_drain(struct vfio_device *device,
 	if (!fault)
 		return -ENOTTY;
 
-	ret = vfio_check_feature(flags, argsz, VFIO_DEVICE_FEATURE_SET, 0);
+	ret = vfio_pci_nesting_check_feature(flags, user, argsz,
+					     VFIO_DEVICE_FEATURE_SET, 0);
 	if (ret != 1)
 		return ret;
 

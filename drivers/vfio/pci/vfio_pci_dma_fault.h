@@ -44,7 +44,8 @@ int vfio_pci_dma_fault_open(struct vfio_pci_core_device *vdev);
 int vfio_pci_core_feature_dma_fault(struct vfio_device *device, u32 flags,
 				    void __user *arg, size_t argsz);
 int vfio_pci_core_feature_dma_fault_drain(struct vfio_device *device,
-					  u32 flags, size_t argsz);
+					  u32 flags, void __user *arg,
+					  size_t argsz);
 #else
 static inline int vfio_pci_dma_fault_open(struct vfio_pci_core_device *vdev)
 {
@@ -60,7 +61,7 @@ static inline int vfio_pci_core_feature_dma_fault(struct vfio_device *device,
 
 static inline int
 vfio_pci_core_feature_dma_fault_drain(struct vfio_device *device, u32 flags,
-				      size_t argsz)
+				      void __user *arg, size_t argsz)
 {
 	return -ENOTTY;
 }

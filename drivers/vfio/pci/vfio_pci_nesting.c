@@ -14,9 +14,41 @@
 #include <linux/pci.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vfio.h>
 #include <linux/vfio_pci_core.h>
 
 #include "vfio_pci_nesting.h"
+
+/**
+ * vfio_pci_nesting_check_feature() - vfio_check_feature(), with no unknown data
+ * @flags: of the feature ioctl
+ * @arg: data of the user
+ * @argsz: bytes at @arg
+ * @supported_ops: VFIO_DEVICE_FEATURE_GET, _SET or both
+ * @size: bytes of data that are known here
+ *
+ * The rules of vfio_nesting.h: what is behind @size has to be zero.  Of a probe
+ * the data is not looked at.
+ *
+ * Context: may sleep, touches user memory.
+ * Return: 1 to go on with GET or SET, 0 if that was a probe; -EINVAL for an
+ * operation that is not supported or too little data; -E2BIG for more than a
+ * page, the header of the ioctl included, or what is not zero; -EFAULT.
+ */
+int vfio_pci_nesting_check_feature(u32 flags, const void __user *arg,
+				   size_t argsz, u32 supported_ops, size_t size)
+{
+	int ret;
+
+	ret = vfio_check_feature(flags, argsz, supported_ops, size);
+	if (ret != 1 || argsz == size)
+		return ret;
+
+	if (argsz > PAGE_SIZE - sizeof(struct vfio_device_feature))
+		return -E2BIG;
+
+	return check_zeroed_user(arg + size, argsz - size) ?: -E2BIG;
+}
 
 /**
  * vfio_pci_core_feature_nesting() - VFIO_DEVICE_FEATURE_NESTING
@@ -41,8 +73,9 @@ int vfio_pci_core_feature_nesting(struct vfio_device *device, u32 flags,
 	if (iommu_nesting_get_info(dev, &info))
 		return -ENOTTY;
 
-	ret = vfio_check_feature(flags, argsz, VFIO_DEVICE_FEATURE_GET,
-				 sizeof(nesting));
+	ret = vfio_pci_nesting_check_feature(flags, arg, argsz,
+					     VFIO_DEVICE_FEATURE_GET,
+					     sizeof(nesting));
 	if (ret != 1)
 		return ret;
 

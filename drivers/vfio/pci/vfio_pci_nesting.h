@@ -12,6 +12,9 @@
 struct vfio_device;
 
 #ifdef CONFIG_IOMMU_NESTING
+int vfio_pci_nesting_check_feature(u32 flags, const void __user *arg,
+				   size_t argsz, u32 supported_ops,
+				   size_t size);
 int vfio_pci_core_feature_nesting(struct vfio_device *device, u32 flags,
 				  void __user *arg, size_t argsz);
 #else

@@ -5,11 +5,12 @@
  * See Documentation/userspace-api/vfio-nesting.rst.
  *
  * Rules for every structure that user space passes in: @argsz is the size of
- * the structure as the caller knows it.  EINVAL if it is smaller than the
- * size defined here, if a flag is unknown or a reserved field is not zero.
- * A larger structure, up to one page, is accepted if all that is not known
- * here is zero; else E2BIG.  Any of the ioctls may fail with EFAULT and with
- * ENOMEM.
+ * the structure as the caller knows it; of VFIO_DEVICE_FEATURE that of its
+ * header and the data.  EINVAL if it is smaller than the size defined here, if
+ * a flag is unknown or a reserved field is not zero.  A larger structure, up to
+ * one page, is accepted if all that is not known here is zero; else E2BIG.
+ * With VFIO_DEVICE_FEATURE_PROBE no data is looked at, nor needed.  Any of the
+ * ioctls may fail with EFAULT and with ENOMEM.
  */
 #ifndef _UAPI_LINUX_VFIO_NESTING_H
 #define _UAPI_LINUX_VFIO_NESTING_H

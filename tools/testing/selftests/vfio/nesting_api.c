@@ -10,11 +10,20 @@
 #define PASID	0x42
 
 /*
- * argsz, the same for all three: a structure between a guard page and zeroes
+ * argsz, the same for all: a structure between a guard page and zeroes
  */
 
 union api_arg {
 	u32 argsz;
+	/* struct vfio_device_feature and its data */
+	struct {
+		u32 argsz;
+		u32 flags;
+		union {
+			struct vfio_device_feature_nesting nesting;
+			struct vfio_device_feature_dma_fault fault;
+		};
+	} feature;
 	struct vfio_iommu_type1_pasid_request pasid;
 	struct vfio_iommu_type1_bind bind;
 	struct vfio_iommu_type1_cache_invalidate inv;
@@ -96,20 +105,53 @@ static size_t good_arg(FIXTURE_DATA(nesting_api) *self, unsigned long cmd,
 	}
 }
 
+/* The same for the features of a device.  What is behind is left as it is. */
+static size_t good_feature(union api_arg *arg, u32 feature)
+{
+	size_t len = offsetof(union api_arg, feature.nesting);
+
+	arg->feature.flags = feature | VFIO_DEVICE_FEATURE_SET;
+	switch (feature) {
+	case VFIO_DEVICE_FEATURE_NESTING:
+		arg->feature.flags = feature | VFIO_DEVICE_FEATURE_GET;
+		arg->feature.nesting = (struct vfio_device_feature_nesting){};
+		len += sizeof(arg->feature.nesting);
+		break;
+	case VFIO_DEVICE_FEATURE_DMA_FAULT:
+		arg->feature.fault = (struct vfio_device_feature_dma_fault){
+			.flags = VFIO_DMA_FAULT_UNRECOVERABLE,
+			.depth = VFIO_DMA_FAULT_MIN_DEPTH,
+			.eventfd = -1,
+		};
+		len += sizeof(arg->feature.fault);
+		break;
+	}
+	arg->argsz = len;
+	return len;
+}
+
+static bool has(FIXTURE_DATA(nesting_api) *self, u32 feature)
+{
+	return self->n.info.cap.formats[0].features & feature;
+}
+
 static bool has_pasid_alloc(FIXTURE_DATA(nesting_api) *self)
 {
-	return self->n.info.cap.formats[0].features &
-	       VFIO_NESTING_FEATURE_PASID_ALLOC;
+	return has(self, VFIO_NESTING_FEATURE_PASID_ALLOC);
 }
 
 FIXTURE(api_argsz)
 {
 	FIXTURE_DATA(nesting_api) api;
+	int fd;
+	unsigned long cmd;
+	u32 feature;
 };
 
 FIXTURE_VARIANT(api_argsz)
 {
 	unsigned long cmd;
+	u32 feature;
 };
 
 FIXTURE_VARIANT_ADD(api_argsz, pasid_request)
@@ -127,76 +169,146 @@ FIXTURE_VARIANT_ADD(api_argsz, cache_invalidate)
 	.cmd = VFIO_IOMMU_CACHE_INVALIDATE,
 };
 
+FIXTURE_VARIANT_ADD(api_argsz, nesting)
+{
+	.cmd = VFIO_DEVICE_FEATURE,
+	.feature = VFIO_DEVICE_FEATURE_NESTING,
+};
+
+FIXTURE_VARIANT_ADD(api_argsz, dma_fault)
+{
+	.cmd = VFIO_DEVICE_FEATURE,
+	.feature = VFIO_DEVICE_FEATURE_DMA_FAULT,
+};
+
+FIXTURE_VARIANT_ADD(api_argsz, dma_fault_drain)
+{
+	.cmd = VFIO_DEVICE_FEATURE,
+	.feature = VFIO_DEVICE_FEATURE_DMA_FAULT_DRAIN,
+};
+
 FIXTURE_SETUP(api_argsz)
 {
 	nesting_api_setup(_metadata, &self->api, NULL);
 	if (_metadata->exit_code)
 		return;
+	self->cmd = variant->cmd;
+	self->feature = variant->feature;
+	self->fd = variant->feature ? self->api.n.d.fd : self->api.n.c.fd;
 	if (variant->cmd == VFIO_IOMMU_PASID_REQUEST &&
 	    !has_pasid_alloc(&self->api))
 		SKIP(return, "no PASID_ALLOC here");
+	if (variant->feature != VFIO_DEVICE_FEATURE_DMA_FAULT &&
+	    variant->feature != VFIO_DEVICE_FEATURE_DMA_FAULT_DRAIN)
+		return;
+	if (!has(&self->api, VFIO_NESTING_FEATURE_DMA_FAULT))
+		SKIP(return, "no DMA_FAULT here");
+	/* What there is to be drained */
+	if (variant->feature == VFIO_DEVICE_FEATURE_DMA_FAULT_DRAIN)
+		test_ok(fault_set(&self->api.n.d, VFIO_DMA_FAULT_UNRECOVERABLE,
+				  VFIO_DMA_FAULT_MIN_DEPTH, -1));
 }
 
 FIXTURE_TEARDOWN(api_argsz)
 {
 }
 
+/* Arguments that are right, and zeroes */
+static size_t fresh(FIXTURE_DATA(api_argsz) *self)
+{
+	union api_arg *arg = self->api.arg;
+
+	if (!self->feature)
+		return good_arg(&self->api, self->cmd, arg);
+	memset(arg, 0, sizeof(*arg));
+	return good_feature(arg, self->feature);
+}
+
+/* Right but for argsz, and the byte @dirty if that is not 0 */
+static int with_argsz(FIXTURE_DATA(api_argsz) *self, u32 argsz, size_t dirty)
+{
+	union api_arg *arg = self->api.arg;
+
+	fresh(self);
+	arg->argsz = argsz;
+	if (dirty)
+		arg->raw[dirty] = 1;
+	return vfio_ioctl(self->fd, self->cmd, arg);
+}
+
 TEST_F(api_argsz, short_or_long)
 {
-	int fd = self->api.n.c.fd;
+	size_t len = fresh(self), i;
 	union api_arg *arg = self->api.arg, *edge;
-	size_t len = good_arg(&self->api, variant->cmd, arg), i;
 
-	test_ok(vfio_ioctl(fd, variant->cmd, arg));
-	for (i = 0; i < len; i++) {
-		good_arg(&self->api, variant->cmd, arg);
-		arg->argsz = i;
-		test_err(EINVAL, vfio_ioctl(fd, variant->cmd, arg));
-	}
+	test_ok(vfio_ioctl(self->fd, self->cmd, arg));
+	for (i = 0; i < len; i++)
+		test_err(EINVAL, with_argsz(self, i, 0));
 
 	/* Longer with zeroes, up to a page */
-	good_arg(&self->api, variant->cmd, arg);
-	arg->argsz = len + 8;
-	test_ok(vfio_ioctl(fd, variant->cmd, arg));
-	arg->argsz = SZ_4K;
-	test_ok(vfio_ioctl(fd, variant->cmd, arg));
-	arg->argsz = SZ_4K + 1;
-	test_err(E2BIG, vfio_ioctl(fd, variant->cmd, arg));
-	arg->argsz = ~0u;
-	test_err(E2BIG, vfio_ioctl(fd, variant->cmd, arg));
+	test_ok(with_argsz(self, len + 8, 0));
+	test_ok(with_argsz(self, SZ_4K, 0));
+	test_err(E2BIG, with_argsz(self, SZ_4K + 1, 0));
+	test_err(E2BIG, with_argsz(self, ~0u, 0));
 
 	/* Something behind what is known here */
-	arg->argsz = len + 1;
-	arg->raw[len] = 1;
-	test_err(E2BIG, vfio_ioctl(fd, variant->cmd, arg));
-	arg->raw[len] = 0;
-	arg->raw[SZ_4K - 1] = 1;
-	arg->argsz = SZ_4K;
-	test_err(E2BIG, vfio_ioctl(fd, variant->cmd, arg));
+	test_err(E2BIG, with_argsz(self, len + 1, len));
+	test_err(E2BIG, with_argsz(self, SZ_4K, SZ_4K - 1));
 	/* ... but not behind what the caller declares */
-	arg->argsz = SZ_4K - 1;
-	test_ok(vfio_ioctl(fd, variant->cmd, arg));
+	test_ok(with_argsz(self, SZ_4K - 1, SZ_4K - 1));
+	test_ok(with_argsz(self, len, len));
 
 	/* No more is read than argsz says */
-	good_arg(&self->api, variant->cmd, arg);
+	fresh(self);
 	edge = (void *)(arg->raw + sizeof(*arg) - len);
 	memmove(edge, arg, len);
-	test_ok(vfio_ioctl(fd, variant->cmd, edge));
+	test_ok(vfio_ioctl(self->fd, self->cmd, edge));
+	memmove(edge, arg, len);
 	edge->argsz = len + 1;
-	test_err(EFAULT, vfio_ioctl(fd, variant->cmd, edge));
+	test_err(EFAULT, vfio_ioctl(self->fd, self->cmd, edge));
 }
 
 TEST_F(api_argsz, pointer)
 {
-	int fd = self->api.n.c.fd;
 	u8 *end = self->api.arg->raw + sizeof(*self->api.arg);
 
-	test_err(EFAULT, vfio_ioctl(fd, variant->cmd, NULL));
-	test_err(EFAULT, vfio_ioctl(fd, variant->cmd, (void *)-4096l));
-	test_err(EFAULT, vfio_ioctl(fd, variant->cmd, end));
+	test_err(EFAULT, vfio_ioctl(self->fd, self->cmd, NULL));
+	test_err(EFAULT, vfio_ioctl(self->fd, self->cmd, (void *)-4096l));
+	test_err(EFAULT, vfio_ioctl(self->fd, self->cmd, end));
 	/* argsz can be read, the rest cannot */
 	*(u32 *)(end - 4) = 64;
-	test_err(EFAULT, vfio_ioctl(fd, variant->cmd, end - 4));
+	test_err(EFAULT, vfio_ioctl(self->fd, self->cmd, end - 4));
+}
+
+/* A probe is of the feature, not of data: there need not be any */
+TEST_F(nesting_api, probe)
+{
+	static const u32 features[] = {
+		VFIO_DEVICE_FEATURE_NESTING, VFIO_DEVICE_FEATURE_DMA_FAULT,
+		VFIO_DEVICE_FEATURE_DMA_FAULT_DRAIN,
+	};
+	union api_arg *arg = self->arg, *edge;
+	const u32 bare = sizeof(struct vfio_device_feature);
+	const u32 sizes[] = { bare, bare + 1, SZ_4K, SZ_4K + 1, ~0u };
+	unsigned int i, k;
+
+	edge = (void *)(arg->raw + sizeof(*arg) - bare);
+	for (i = 0; i < ARRAY_SIZE(features); i++) {
+		if (features[i] != VFIO_DEVICE_FEATURE_NESTING &&
+		    !has(self, VFIO_NESTING_FEATURE_DMA_FAULT))
+			continue;
+		good_feature(arg, features[i]);
+		memmove(edge, arg, bare);
+		edge->feature.flags |= VFIO_DEVICE_FEATURE_PROBE;
+		for (k = 0; k < ARRAY_SIZE(sizes); k++) {
+			edge->argsz = sizes[k];
+			EXPECT_EQ(0, vfio_ioctl(self->n.d.fd,
+						VFIO_DEVICE_FEATURE, edge)) {
+				TH_LOG("feature %u, argsz %u", features[i],
+				       sizes[k]);
+			}
+		}
+	}
 }
 
 /*
