@@ -10,10 +10,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +67,25 @@ static inline int test_add_bdf(const char *arg)
 	return 0;
 }
 
+/*
+ * What is started ends with who started it: the harness puts tests in process
+ * groups of their own, which Ctrl-C does not reach, and a test that is left
+ * over keeps its device.
+ */
+static pid_t test_parent;
+
+static inline void test_before_fork(void)
+{
+	test_parent = getpid();
+}
+
+static inline void test_in_child(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != test_parent)
+		_exit(KSFT_FAIL);
+}
+
 static inline int test_main(int argc, char **argv)
 {
 	char *env = getenv("VFIO_BDF"), *list, *one, *save = NULL;
@@ -86,6 +108,7 @@ static inline int test_main(int argc, char **argv)
 	}
 	if (!test_nr)
 		test_nr = vfio_find_bound(test_bdf, VFIO_MAX_DEVS);
+	pthread_atfork(test_before_fork, NULL, test_in_child);
 	return test_harness_run(argc, argv);
 }
 
