@@ -9,11 +9,12 @@ usage()
 	cat <<-'END'
 	usage: run.sh [BDF...] [-- COMMAND...]
 
-	Binds the PCI functions BDF to vfio-pci, runs the tests that lie beside
-	this script or that "make selftests" built, or COMMAND, with VFIO_BDF
-	set to them, and binds them to their drivers again.  BDF is an address
-	as lspci prints it, with the domain or without: 0000:01:00.0.  Without
-	BDF: all of QEMU's pasid-testdev (1b36:11e9).
+	Loads vfio-pci and binds the PCI functions BDF to it, runs the tests
+	that lie beside this script or that "make selftests" built, or COMMAND,
+	with VFIO_BDF set to them, and binds them to their drivers again.  BDF
+	is an address as lspci prints it, with the domain or without:
+	0000:01:00.0.  Without BDF: all of QEMU's pasid-testdev (1b36:11e9).
+	nesting_unplug is for COMMAND only: it loses a device.
 
 	Whatever uses the devices must be stopped first: a network card loses
 	its connections, a disk its file systems.  All functions of an IOMMU
@@ -21,7 +22,8 @@ usage()
 	What a device or its IOMMU does not have is skipped, with the reason.
 
 	Exit status: 0 all passed; 1 a test failed; 2 wrong usage or a device
-	could not be bound; 4 everything was skipped.
+	could not be bound; 4 everything was skipped; 128 and its number: a
+	signal.
 	END
 }
 
@@ -65,18 +67,24 @@ lend()
 		"is it there (modprobe vfio-pci)?  What does dmesg say?"
 }
 
-# Those that went away meanwhile are skipped
+# Those that went away meanwhile are skipped.  Nothing may stop it half way.
 # shellcheck disable=SC2317
 give_back()
 {
+	trap '' HUP INT PIPE TERM
 	for l in $lent; do
 		bdf=${l%%,*} override=${l##*,} old=${l#*,} old=${old%%,*}
 		dev=$PCI/devices/$bdf
 		[ -d "$dev" ] || continue
-		# an empty line would not clear it
-		echo "$override" >"$dev/driver_override"
+		# so that no other driver that knows it takes it; an empty line
+		# clears it
+		echo "$old" >"$dev/driver_override"
 		[ ! -e "$dev/driver" ] || echo "$bdf" >"$dev/driver/unbind"
 		[ -z "$old" ] || echo "$bdf" >"$PCI/drivers_probe"
+		echo "$override" >"$dev/driver_override"
+		now=$(driver_of "$bdf")
+		[ "$now" = "$old" ] ||
+			echo "run.sh: $bdf had ${old:-no driver}, now ${now:-no driver}" >&2
 	done
 	lent=''
 }
@@ -102,8 +110,15 @@ if [ -z "$bdfs" ]; then
 		"name the devices to test with: run.sh BDF..."
 fi
 
+! command -v modprobe >/dev/null ||
+	modprobe -a vfio-pci vfio_iommu_type1 2>/dev/null
+
+# a signal that is not trapped ends dash without what is trapped on EXIT
 trap give_back EXIT
-trap 'exit 130' INT TERM
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 141' PIPE
+trap 'exit 143' TERM
 for b in $bdfs; do
 	lend "$b"
 done
