@@ -95,6 +95,12 @@ static inline void json_bool(struct json *j, const char *name, bool b)
 	printf(b ? "true" : "false");
 }
 
+static inline void json_null(struct json *j, const char *name)
+{
+	json_name(j, name);
+	printf("null");
+}
+
 /* One value is one line */
 static inline void json_done(struct json *j)
 {

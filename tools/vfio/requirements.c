@@ -20,7 +20,7 @@
 
 #define PCI_CLASS_BRIDGE	0x06
 
-/* PCI Express Base Specification 6.0, 7.5.3, 7.7.11, 7.8.7, 7.8.8, 7.8.9 */
+/* PCI Express Base Specification 6.0, 7.5.3, 7.7.11, 7.8.9, 10.5.1, 10.5.2 */
 #define PCI_CAP_ID_EXP		0x10
 #define PCI_EXP_FLAGS		0x02
 #define PCI_EXP_DEVCAP2		0x24
@@ -34,6 +34,8 @@
 #define PCI_ACS_RR		BIT(2)
 #define PCI_ACS_UF		BIT(4)
 #define PCI_PASID_CAP		0x04
+#define PCI_PRI_STATUS		0x06
+#define PCI_PRI_STATUS_PASID	BIT(15)
 #define EXP_TYPE_ROOT_PORT	4
 #define EXP_TYPE_UPSTREAM	5
 #define EXP_TYPE_DOWNSTREAM	6
@@ -57,11 +59,19 @@ struct pci_path {
 	int nr;
 };
 
+/*
+ * A VF has the PASIDs and the PRI of its PF (PCIe 6.0, 7.8.9, 10.5.2): @path is
+ * that of the PF, if @bdf is a VF.  Its ATS is its own.
+ */
 struct search {
 	struct requirements *reqs;
 	const char *root;
 	const char *bdf;
 	struct pci_path path;
+	struct pci_path own;
+	bool is_vf;
+	bool is_smmu;
+	bool pasids;	/* of the device, that the IOMMU knows as well */
 };
 
 /* what is left in that case */
@@ -241,14 +251,14 @@ static int exp_type(const u8 *cfg, int len)
 }
 
 /* sysfs nests the directories of PCI functions as the ports are nested */
-static void read_path(struct search *s)
+static bool read_path(const struct search *s, struct pci_path *p,
+		      const char *link)
 {
 	char path[PATH_MAX], real[PATH_MAX], *slash;
-	struct pci_path *p = &s->path;
 
-	path_of(s, path, "/sys/bus/pci/devices/%s", s->bdf);
+	path_of(s, path, "/sys/bus/pci/devices/%s%s", s->bdf, link);
 	if (!realpath(path, real))
-		return;
+		return false;
 	while (p->nr < DEPTH_MAX) {
 		slash = strrchr(real, '/');
 		if (!slash ||
@@ -262,6 +272,7 @@ static void read_path(struct search *s)
 		p->nr++;
 		*slash = 0;
 	}
+	return p->nr;
 }
 
 /*
@@ -285,24 +296,33 @@ static const char *config_value(const char *text, const char *option,
 	return NULL;
 }
 
+/* Of the kernel that is looked at, a copy of which may lack it */
+static void read_release(const struct search *s, char *release, size_t size)
+{
+	char path[PATH_MAX];
+	struct utsname u;
+
+	path_of(s, path, "/proc/sys/kernel/osrelease");
+	if (slurp(path, release, size) > 0) {
+		release[strcspn(release, "\n")] = 0;
+	} else if (s->root[0]) {
+		snprintf(release, size, "RELEASE");
+	} else {
+		uname(&u);
+		snprintf(release, size, "%s", u.release);
+	}
+}
+
 static char *read_config(const struct search *s)
 {
 	const size_t size = 1 << 20;
 	char path[PATH_MAX], release[128];
 	char *text = malloc(size);
-	struct utsname u;
 	int n;
 
 	if (!text)
 		return NULL;
-	path_of(s, path, "/proc/sys/kernel/osrelease");
-	n = slurp(path, release, sizeof(release));
-	if (n > 0) {
-		release[strcspn(release, "\n")] = 0;
-	} else {
-		uname(&u);
-		snprintf(release, sizeof(release), "%s", u.release);
-	}
+	read_release(s, release, sizeof(release));
 	path_of(s, path, "/boot/config-%s", release);
 	n = slurp(path, text, size);
 	if (n <= 0) {
@@ -334,7 +354,7 @@ static void check_kernel(struct search *s)
 		"CONFIG_VFIO", "CONFIG_VFIO_PCI", "CONFIG_VFIO_IOMMU_TYPE1",
 		"CONFIG_IOMMU_NESTING", "CONFIG_VFIO_IOMMU_TYPE1_NESTING",
 	};
-	char *config = NULL, value[64];
+	char *config = NULL, value[64], release[128];
 	struct requirement *r;
 	unsigned int i;
 	int ret;
@@ -361,7 +381,12 @@ static void check_kernel(struct search *s)
 		r = add(s, "kernel", s->root[0] ? REQ_OK : REQ_NO,
 			"the kernel's configuration has all that is needed");
 		if (!s->root[0])
-			next(r, "No /dev/vfio/vfio: modprobe vfio-pci vfio_iommu_type1");
+			next(r, "No /dev/vfio/vfio: modprobe -a vfio-pci vfio_iommu_type1");
+	} else if (s->root[0]) {
+		read_release(s, release, sizeof(release));
+		r = add(s, "kernel", REQ_UNKNOWN,
+			"the copy has no /boot/config-%s", release);
+		next(r, "Copy it, or what that machine's /proc/config.gz unpacks to.");
 	} else if (ret == -EACCES) {
 		r = add(s, "kernel", REQ_UNKNOWN,
 			"/dev/vfio/vfio cannot be opened: permission denied");
@@ -374,7 +399,7 @@ static void check_kernel(struct search *s)
 	} else {
 		r = add(s, "kernel", REQ_NO, "/dev/vfio/vfio: %s",
 			strerror(-ret));
-		next(r, "modprobe vfio-pci vfio_iommu_type1; the kernel needs CONFIG_VFIO.");
+		next(r, "modprobe -a vfio-pci vfio_iommu_type1; the kernel needs CONFIG_VFIO.");
 	}
 out:
 	free(config);
@@ -417,6 +442,8 @@ static void check_vtd(struct search *s, const char *dir, const char *name)
 	u64 ecap;
 	int sm;
 
+	s->reqs->iommu_takes =
+		"Put intel_iommu=on,sm_on on the kernel's command line.";
 	if (strlen(dir) + sizeof("/intel-iommu/ecap") > sizeof(path))
 		return;
 	snprintf(path, sizeof(path), "%.*s/intel-iommu/ecap",
@@ -437,9 +464,11 @@ static void check_vtd(struct search *s, const char *dir, const char *name)
 	}
 	add(s, "iommu", REQ_OK,
 	    "%s (VT-d) has scalable mode and nested translation", name);
-	if (!(ecap & VTD_ECAP_PASID))
+	if (!(ecap & VTD_ECAP_PASID)) {
+		s->pasids = false;
 		add(s, "iommu-pasid", REQ_LIMIT,
 		    "%s knows no PASIDs: %s", name, no_pasid);
+	}
 	sm = cmdline_says(s, "intel_iommu", "sm_on", "sm_off");
 	if (sm == 1) {
 		add(s, "scalable-mode", REQ_OK,
@@ -451,10 +480,13 @@ static void check_vtd(struct search *s, const char *dir, const char *name)
 				     "CONFIG_INTEL_IOMMU_SCALABLE_MODE_DEFAULT_ON",
 				     value, sizeof(value));
 
-		r = add(s, "scalable-mode", on ? REQ_OK : REQ_NO,
-			on ? "scalable mode is on by default" : sm ?
-			"scalable mode is not asked for" :
-			"scalable mode is off on the command line");
+		/* without the configuration, who knows */
+		r = add(s, "scalable-mode", on ? REQ_OK :
+			sm && !config ? REQ_UNKNOWN : REQ_NO,
+			on ? "scalable mode is on by default" :
+			!sm ? "scalable mode is off on the command line" :
+			config ? "scalable mode is not asked for" :
+			"scalable mode is not asked for; it may be on by default");
 		if (!on)
 			next(r, "Put intel_iommu=on,sm_on on the kernel's command line.");
 		free(config);
@@ -493,6 +525,7 @@ static bool check_iommu(struct search *s)
 				s->bdf));
 		return false;
 	}
+	snprintf(s->reqs->iommu, sizeof(s->reqs->iommu), "%s", name);
 	if (!realpath(path, real)) {
 		add(s, "iommu", REQ_UNKNOWN, "%s: %s", path, strerror(errno));
 		return true;
@@ -508,6 +541,16 @@ static bool check_iommu(struct search *s)
 		/* it is called what its function is called */
 		r = add(s, "iommu", REQ_NO, "%s is a virtual IOMMU", name);
 		next(r, "A guest nests only on what its own VMM nests for it.");
+	} else if (!strncmp(name, "smmu3.", 6)) {
+		s->is_smmu = true;
+		s->reqs->iommu_takes =
+			"An SMMUv3 needs both stages, S2FWB (IDR3.FWB) and coherent walks\n"
+			"(IDR0.COHACC).";
+		r = add(s, "iommu", REQ_UNKNOWN,
+			"%s (SMMUv3) needs both stages, S2FWB (IDR3.FWB) and coherent walks (IDR0.COHACC); only its driver knows whether it has them",
+			name);
+		next(r, "vfio-nest info BDF asks the kernel, if the device is bound to");
+		also(r, "vfio-pci and nobody uses it.");
 	} else {
 		add(s, "iommu", REQ_UNKNOWN,
 		    "%s: only its driver knows whether it can nest", name);
@@ -621,9 +664,11 @@ static void check_pasid(struct search *s)
 	const char *bdf, *port;
 	const u8 *cfg = p->fn[0].cfg;
 	int len = p->fn[0].len;
+	bool pasids = s->pasids;
 	struct requirement *r;
 	int i, pos, exp, type;
 
+	s->pasids = false;
 	if (len <= 64) {
 		r = add(s, "pasid", REQ_UNKNOWN,
 			"the capabilities of %s cannot be read", s->bdf);
@@ -632,14 +677,20 @@ static void check_pasid(struct search *s)
 	}
 	pos = ext_cap(cfg, len, PCI_EXT_CAP_ID_PASID);
 	if (!pos) {
-		add(s, "pasid", REQ_LIMIT,
-		    "%s has no PASID capability: %s", s->bdf, no_pasid);
+		if (s->is_vf)
+			add(s, "pasid", REQ_LIMIT,
+			    "the PF of the device, %s, has no PASID capability: %s",
+			    p->fn[0].bdf, no_pasid);
+		else
+			add(s, "pasid", REQ_LIMIT,
+			    "%s has no PASID capability: %s", s->bdf, no_pasid);
 		return;
 	}
 	for (i = 0; i < p->nr; i++) {
 		cfg = p->fn[i].cfg;
 		bdf = p->fn[i].bdf;
-		port = i ? "the port above the device" : "the device";
+		port = i ? "the port above the device" :
+		       s->is_vf ? "the PF of the device" : "the device";
 		exp = exp_cap(cfg, p->fn[i].len);
 		type = exp_type(cfg, p->fn[i].len);
 		if (!exp || !(cfg32(cfg, exp + PCI_EXP_DEVCAP2) &
@@ -661,38 +712,69 @@ static void check_pasid(struct search *s)
 			break;
 	}
 	cfg = p->fn[0].cfg;
-	add(s, "pasid", REQ_OK, "the device has PASIDs of %u bits",
-	    cfg16(cfg, pos + PCI_PASID_CAP) >> 8 & 0x1f);
+	s->pasids = pasids;
+	add(s, "pasid", REQ_OK, "the device has PASIDs of %u bits%s%s",
+	    cfg16(cfg, pos + PCI_PASID_CAP) >> 8 & 0x1f,
+	    s->is_vf ? ", those of its PF " : "",
+	    s->is_vf ? p->fn[0].bdf : "");
 }
 
 static void check_ats(struct search *s)
 {
-	const u8 *cfg = s->path.fn[0].cfg;
-	int len = s->path.fn[0].len;
+	const struct pci_path *own = s->is_vf ? &s->own : &s->path;
 
-	if (len <= 64)
+	if (own->fn[0].len <= 64)
 		return;
-	if (ext_cap(cfg, len, PCI_EXT_CAP_ID_ATS))
+	if (ext_cap(own->fn[0].cfg, own->fn[0].len, PCI_EXT_CAP_ID_ATS))
 		add(s, "ats", REQ_OK, "the device can ask for translations (ATS)");
 	else
 		add(s, "ats", REQ_LIMIT,
+		    s->is_smmu ? "the device has no ATS: it nests, without a TLB" :
 		    "the device has no ATS: it nests, and cannot wait for a page");
-	if (ext_cap(cfg, len, PCI_EXT_CAP_ID_ATS) &&
-	    !ext_cap(cfg, len, PCI_EXT_CAP_ID_PRI))
+}
+
+/* Page requests: what the kernel asks for before it lets the device send them */
+static void check_pri(struct search *s)
+{
+	const struct pci_path *own = s->is_vf ? &s->own : &s->path;
+	const u8 *cfg = s->path.fn[0].cfg;
+	int len = s->path.fn[0].len, pos;
+
+	if (len <= 64 || own->fn[0].len <= 64)
+		return;
+	pos = ext_cap(cfg, len, PCI_EXT_CAP_ID_PRI);
+	if (!pos) {
+		if (ext_cap(own->fn[0].cfg, own->fn[0].len, PCI_EXT_CAP_ID_ATS))
+			add(s, "pri", REQ_LIMIT, s->is_smmu ?
+			    "the device has no PRI: it waits for pages only if it may stall" :
+			    "the device has no PRI: memory it reaches must be present");
+	} else if (s->is_smmu) {
 		add(s, "pri", REQ_LIMIT,
-		    "the device has no PRI: memory it reaches must be present");
-	else if (ext_cap(cfg, len, PCI_EXT_CAP_ID_PRI))
+		    "on an SMMUv3 no page requests by PRI are taken: the device waits for pages only if it may stall");
+	} else if (s->is_vf) {
+		add(s, "pri", REQ_LIMIT,
+		    "page requests of a VF are refused: memory it reaches must be present");
+	} else if (s->pasids && !(cfg16(cfg, pos + PCI_PRI_STATUS) &
+				  PCI_PRI_STATUS_PASID)) {
+		add(s, "pri", REQ_LIMIT,
+		    "page requests are refused, the device wants answers without PASID (PRG Response PASID Required is 0): memory it reaches must be present");
+	} else {
 		add(s, "pri", REQ_OK, "the device can ask for pages (PRI)");
+	}
 }
 
 void requirements_find(struct requirements *reqs, const char *root,
 		       const char *bdf)
 {
-	struct search s = { .reqs = reqs, .root = root, .bdf = bdf };
+	struct search s = {
+		.reqs = reqs, .root = root, .bdf = bdf, .pasids = true,
+	};
 	char path[PATH_MAX], id[16];
 	struct requirement *r;
 
 	reqs->nr = 0;
+	reqs->iommu[0] = 0;
+	reqs->iommu_takes = "The kernel's log may tell more: dmesg";
 	check_kernel(&s);
 	path_of(&s, path, "/sys/bus/pci/devices/%s/vendor", bdf);
 	if (slurp(path, id, sizeof(id)) <= 0) {
@@ -701,12 +783,44 @@ void requirements_find(struct requirements *reqs, const char *root,
 		next(r, "lspci -D lists what there is.");
 		return;
 	}
-	read_path(&s);
+	s.is_vf = read_path(&s, &s.path, "/physfn");
+	read_path(&s, s.is_vf ? &s.own : &s.path, "");
 	if (check_iommu(&s))
 		check_group(&s);
 	check_driver(&s);
 	check_pasid(&s);
 	check_ats(&s);
+	check_pri(&s);
+}
+
+void requirements_answer(struct requirements *reqs, bool nests)
+{
+	struct requirement *r;
+	unsigned int i;
+
+	for (i = 0; i < reqs->nr; i++) {
+		r = &reqs->r[i];
+		if (strcmp(r->id, "iommu") && strcmp(r->id, "scalable-mode"))
+			continue;
+		if (nests && r->state == REQ_UNKNOWN) {
+			r->state = REQ_OK;
+			if (strcmp(r->id, "iommu"))
+				snprintf(r->what, sizeof(r->what),
+					 "scalable mode is on");
+			else
+				snprintf(r->what, sizeof(r->what),
+					 "the kernel says that %s nests",
+					 reqs->iommu);
+			r->next[0] = 0;
+		} else if (!nests && !strcmp(r->id, "iommu")) {
+			r->state = REQ_NO;
+			snprintf(r->what, sizeof(r->what),
+				 "the kernel says that %s cannot nest, or not as it is configured",
+				 reqs->iommu);
+			snprintf(r->next, sizeof(r->next), "%s",
+				 reqs->iommu_takes);
+		}
+	}
 }
 
 int requirements_devices(const char *root, struct req_device **devs)

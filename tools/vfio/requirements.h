@@ -28,9 +28,18 @@ struct requirement {
 	char next[384];
 };
 
+/**
+ * struct requirements - All of them, for one device
+ * @r: in the order in which people have to mend them, the kernel first
+ * @nr: how many
+ * @iommu: what the kernel calls the device's
+ * @iommu_takes: what to look at if the kernel says that it cannot nest
+ */
 struct requirements {
 	struct requirement r[REQ_MAX];
 	unsigned int nr;
+	char iommu[64];
+	const char *iommu_takes;
 };
 
 const char *req_state_name(enum req_state state);
@@ -38,6 +47,9 @@ const char *req_state_name(enum req_state state);
 /* root: "" for this machine, else where a copy of its /sys, /proc, /boot is */
 void requirements_find(struct requirements *reqs, const char *root,
 		       const char *bdf);
+
+/* The kernel was asked: put in what it said about the IOMMU */
+void requirements_answer(struct requirements *reqs, bool nests);
 
 struct req_device {
 	char bdf[VFIO_BDF_LEN];

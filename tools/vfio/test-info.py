@@ -15,6 +15,7 @@ import tempfile
 
 BDF = '0000:01:00.0'
 PORT = '0000:00:1c.0'
+PHYSFN = '0000:01:00.7'
 CONFIG = ('CONFIG_VFIO=m', 'CONFIG_VFIO_PCI=m', 'CONFIG_VFIO_IOMMU_TYPE1=m',
           'CONFIG_IOMMU_NESTING=y', 'CONFIG_VFIO_IOMMU_TYPE1_NESTING=y')
 ECAP = 1 << 26 | 1 << 40 | 1 << 43
@@ -38,7 +39,8 @@ def pci(kind, prefix=True, multi=False, ext=()):
     return bytes(cfg)
 
 
-ENDPOINT = ((ATS, (0, 0)), (PRI, (0, 0)), (PASID, (20 << 8, 0)))
+# with PRG Response PASID Required
+ENDPOINT = ((ATS, (0, 0)), (PRI, (0, 0x8000)), (PASID, (20 << 8, 0)))
 ROOT_ACS = ((ACS, (0x1f, 0x1d)),)
 
 
@@ -54,6 +56,7 @@ class Machine:
         self.driver = 'vfio-pci'
         self.group = {}
         self.endpoint = pci(0, ext=ENDPOINT)
+        self.physfn = None
         self.port = pci(4, ext=ROOT_ACS)
 
     def write(self, root):
@@ -72,7 +75,8 @@ class Machine:
         put('/proc/sys/kernel/osrelease', '6.12.0\n')
         put('/proc/cmdline', self.cmdline + '\n')
         put('/proc/cpuinfo', self.cpu)
-        put('/boot/config-6.12.0', '\n'.join(self.config) + '\n')
+        if self.config is not None:
+            put('/boot/config-6.12.0', '\n'.join(self.config) + '\n')
         port = '/sys/devices/pci0000:00/' + PORT
         dev = port + '/' + BDF
         put(port + '/config', self.port)
@@ -80,6 +84,9 @@ class Machine:
         put(dev + '/vendor', '0x1b36\n')
         put(dev + '/class', '0x088000\n')
         put(port + '/class', '0x060400\n')
+        if self.physfn:
+            put(port + '/' + PHYSFN + '/config', self.physfn)
+            link(dev + '/physfn', port + '/' + PHYSFN)
         link('/sys/bus/pci/devices/' + BDF, dev)
         link('/sys/bus/pci/devices/' + PORT, port)
         if self.driver:
@@ -143,7 +150,14 @@ CASES = (
     ('virtio', set_(unit='/sys/devices/pci0000:00/0000:00:1d.0/virtio0/iommu/',
                     iommu='0000:00:1d.0'), {'iommu': 'missing'},
      'a virtual IOMMU'),
-    ('arm', set_(iommu='smmu3.0x9050000'), {'iommu': 'unknown'}, 'driver'),
+    ('arm', set_(iommu='smmu3.0x9050000', endpoint=pci(0, ext=(
+        ENDPOINT[0], ENDPOINT[2]))), {'iommu': 'unknown', 'pri': 'limited'},
+     'both stages, S2FWB (IDR3.FWB) and coherent walks (IDR0.COHACC)'),
+    ('arm_pri', set_(iommu='smmu3.0x9050000'),
+     {'iommu': 'unknown', 'pri': 'limited'}, 'stall'),
+    ('arm_unbound', set_(iommu='smmu3.0x9050000', driver=None),
+     {'iommu': 'unknown', 'pri': 'limited', 'driver': 'missing'},
+     'vfio-nest info BDF asks the kernel'),
     ('no_scalable_mode', set_(ecap=1 << 40), {'iommu': 'missing'},
      'scalable mode'),
     ('no_nested', set_(ecap=ECAP & ~(1 << 26)), {'iommu': 'missing'},
@@ -173,6 +187,27 @@ CASES = (
      'no ATS'),
     ('no_pri', set_(endpoint=pci(0, ext=(ENDPOINT[0], ENDPOINT[2]))),
      {'pri': 'limited'}, 'no PRI'),
+    ('pri_answers_without_pasid',
+     set_(endpoint=pci(0, ext=(ENDPOINT[0], (PRI, (0, 0)), ENDPOINT[2]))),
+     {'pri': 'limited'}, 'page requests are refused'),
+    # nothing of it matters without PASID
+    ('pri_no_pasid',
+     set_(endpoint=pci(0, ext=(ENDPOINT[0], (PRI, (0, 0))))),
+     {'pasid': 'limited'}, 'can ask for pages'),
+    ('vf', set_(endpoint=pci(0, ext=ENDPOINT[:1]),
+                physfn=pci(0, ext=ENDPOINT)),
+     {'pri': 'limited'}, 'PASIDs of 20 bits, those of its PF ' + PHYSFN),
+    ('vf_page_requests', set_(endpoint=pci(0, ext=ENDPOINT[:1]),
+                              physfn=pci(0, ext=ENDPOINT)),
+     {'pri': 'limited'}, 'page requests of a VF are refused'),
+    ('vf_no_pasid', set_(endpoint=pci(0, ext=ENDPOINT[:1]),
+                         physfn=pci(0, ext=ENDPOINT[:1])),
+     {'pasid': 'limited', 'pri': 'limited'},
+     'the PF of the device, ' + PHYSFN + ', has no PASID capability'),
+    ('no_config_in_the_copy', set_(config=None), {'kernel': 'unknown'},
+     'the copy has no /boot/config-6.12.0'),
+    ('no_config_no_words', set_(config=None, cmdline='quiet'),
+     {'kernel': 'unknown', 'scalable-mode': 'unknown'}, 'may be on by default'),
     ('not_root', set_(endpoint=pci(0, ext=ENDPOINT)[:64]),
      {'pasid': 'unknown'}, 'as root'),
 )
@@ -185,6 +220,12 @@ LISTS = (
      'lacks nothing but the kernel'),
     ('list_other_driver', set_(driver='nvme'), 4,
      'it is bound to nvme, not to vfio-pci'),
+    ('list_arm', set_(iommu='smmu3.0x9050000'), 0,
+     'may nest: smmu3.0x9050000 (SMMUv3) needs both stages, S2FWB (IDR3.FWB) '
+     'and coherent walks (IDR0.COHACC); only its driver knows whether it has '
+     'them'),
+    ('list_no_config_in_the_copy', set_(config=None), 0,
+     'may nest: that depends on the kernel'),
     # what is mended first comes first
     ('list_no_nested', set_(driver='nvme', ecap=ECAP & ~(1 << 26)), 4,
      'dmar0 (VT-d) has no nested translation'),
@@ -225,6 +266,9 @@ def run(tool, change, want, words):
             return f'status {p.returncode}, not {status}: {p.stderr}'
     if states != want:
         return f'{states}, not {want}'
+    # whether VFIO offers it: nobody asked
+    if got['nesting'] is not (False if status else None):
+        return f'nesting: {got["nesting"]}'
     if words not in text:
         return f'"{words}" is not in: {text}'
     for line in both[1].stdout.splitlines():
@@ -237,8 +281,8 @@ def main():
     tool = os.path.abspath(sys.argv[1])
     failed = 0
     print('TAP version 13')
-    print(f'1..{len(CASES) + len(LISTS)}')
     todo = [(run, *c) for c in CASES] + [(run_list, *c) for c in LISTS]
+    print(f'1..{len(todo)}')
     for i, (fn, name, change, want, words) in enumerate(todo, 1):
         why = fn(tool, change, want, words)
         if why:

@@ -38,8 +38,10 @@ static const char usage[] =
 "\n"
 "  info [BDF]  Say what nested translation the device offers through VFIO,\n"
 "              or which of the things that takes is missing, and what to do\n"
-"              about it.  Looks at any device; changes nothing.  Without BDF:\n"
-"              a line for each device of the machine.\n"
+"              about it.  Looks at any device, in use or not.  What VFIO offers\n"
+"              is asked if nothing is missing; that resets the device.\n"
+"              Without BDF: a line for each device of the machine, from files\n"
+"              alone.\n"
 "              --json       for programs\n"
 "              --root DIR   look at a copy of another machine's /sys, /proc\n"
 "                           and /boot below DIR\n"
@@ -130,10 +132,6 @@ static int open_failed(int err)
 	case -EACCES:
 		return complain(EX_FAILED, err,
 "Become root, or take the ownership of the group's file.");
-	case -EOPNOTSUPP:
-		return complain(EX_MISSING, err,
-"The IOMMU of this device cannot nest, or not as it is configured.  Intel:\n"
-"intel_iommu=on,sm_on on the kernel's command line, and no pass-through.");
 	default:
 		return complain(EX_FAILED, err,
 "The kernel's log may tell more: dmesg");
@@ -160,30 +158,26 @@ static void show_requirements(const struct requirements *reqs, bool all)
 			show_requirement(&reqs->r[i]);
 }
 
-/* Returns 0, or an exit code after a message */
-static int open_device(struct vfio_container *c, struct vfio_device *d,
+/*
+ * Returns 0 or -errno; -EOPNOTSUPP if the IOMMU does not nest.  The answer goes
+ * to @reqs as well.
+ */
+static int open_device(struct requirements *reqs, struct vfio_container *c,
+		       struct vfio_device *d, union nest_info *info,
 		       const char *bdf)
 {
 	int ret, fd;
 
 	ret = vfio_container_open(c);
 	if (ret)
-		return open_failed(ret);
+		return ret;
 	fd = vfio_container_attach(c, VFIO_TYPE1_NESTING_IOMMU, bdf);
-	if (fd < 0)
-		return open_failed(fd);
-	ret = vfio_device_get(d, fd, bdf);
-	return ret ? open_failed(ret) : 0;
-}
-
-static int no_nesting(const char *bdf, int err)
-{
-	if (err != -ENOENT)
-		return complain(EX_FAILED, err, NULL);
-	vfio_fail(0, "the IOMMU of %s offers no nesting", bdf);
-	return complain(EX_MISSING, 0,
-"On Intel hardware it needs scalable mode with nested translation: put\n"
-"intel_iommu=on,sm_on on the kernel's command line.");
+	ret = fd < 0 ? fd : nest_info(c, info);
+	if (ret == -ENOENT && fd >= 0)
+		ret = -EOPNOTSUPP;
+	if (!ret || ret == -EOPNOTSUPP)
+		requirements_answer(reqs, !ret);
+	return ret ?: vfio_device_get(d, fd, bdf);
 }
 
 /*
@@ -344,7 +338,10 @@ static void json_info(const char *bdf, const struct requirements *reqs,
 
 	json_object(&j, NULL);
 	json_string(&j, "device", bdf);
-	json_bool(&j, "nesting", info);
+	if (info || requirements_missing(reqs))
+		json_bool(&j, "nesting", info);
+	else
+		json_null(&j, "nesting");
 	json_array(&j, "requirements");
 	for (i = 0; i < reqs->nr; i++) {
 		r = &reqs->r[i];
@@ -405,62 +402,75 @@ static int do_info(const char *bdf, const char *root, bool json)
 	struct vfio_container c;
 	struct vfio_device d;
 	union nest_info info;
-	int ret;
+	bool asked = false;
+	int ret = 0;
 
 	requirements_find(&reqs, root, bdf);
-	if (requirements_missing(&reqs) || root[0]) {
-		if (json) {
-			json_info(bdf, &reqs, NULL, NULL);
-		} else {
-			printf("%s: what nested translation takes\n", bdf);
-			show_requirements(&reqs, true);
-		}
-		return requirements_missing(&reqs) ? EX_MISSING : EX_OK;
+	if (!requirements_missing(&reqs) && !root[0]) {
+		ret = open_device(&reqs, &c, &d, &info, bdf);
+		asked = !ret;
 	}
-	ret = open_device(&c, &d, bdf);
-	if (ret)
-		return ret;
-	ret = nest_info(&c, &info);
-	if (ret)
-		return no_nesting(bdf, ret);
 	if (json) {
-		json_info(bdf, &reqs, &info, &d);
-		return EX_OK;
+		json_info(bdf, &reqs, asked ? &info : NULL, &d);
+	} else {
+		if (asked)
+			printf("%s: %04x:%04x\n", bdf,
+			       vfio_sysfs_id(bdf, "vendor"),
+			       vfio_sysfs_id(bdf, "device"));
+		else
+			printf("%s: what nested translation takes\n", bdf);
+		show_requirements(&reqs, true);
+		if (asked) {
+			show_container(&info);
+			show_device(&d);
+		}
 	}
-	printf("%s: %04x:%04x\n", bdf, vfio_sysfs_id(bdf, "vendor"),
-	       vfio_sysfs_id(bdf, "device"));
-	show_requirements(&reqs, true);
-	show_container(&info);
-	show_device(&d);
-	return EX_OK;
+	if (requirements_missing(&reqs))
+		return EX_MISSING;
+	if (ret != -EBUSY)
+		return ret ? open_failed(ret) : EX_OK;
+	/* Nothing is missing */
+	vfio_fail(0, "%s is in use: what VFIO offers for it was not asked", bdf);
+	return complain(EX_OK, 0, NULL);
 }
 
-/* Why not, in a line: the driver is changed last, so it is named last */
-static void show_first_missing(const char *bdf, const struct requirements *reqs)
+/*
+ * Whether it can, or why not, in a line: the driver is changed last, so it is
+ * named last
+ */
+static void show_in_a_line(const char *bdf, const struct requirements *reqs)
 {
-	const struct requirement *r, *first = NULL;
+	const struct requirement *r, *first = NULL, *unknown = NULL;
+	const char *what, *may = "";
 	size_t len = strlen(bdf);
-	const char *what;
+	char head[32], text[320];
 	unsigned int i;
-	char head[32];
 
 	/* The kernel is the first, and was shown. */
 	for (i = 1; i < reqs->nr; i++) {
 		r = &reqs->r[i];
-		if (r->state != REQ_NO)
-			continue;
-		if (!first || !strcmp(first->id, "driver"))
+		if (r->state == REQ_UNKNOWN && !unknown)
+			unknown = r;
+		if (r->state == REQ_NO &&
+		    (!first || !strcmp(first->id, "driver")))
 			first = r;
 	}
-	snprintf(head, sizeof(head), "%s  ", bdf);
+	if (!first && !requirements_missing(reqs) &&
+	    (unknown || reqs->r[0].state == REQ_UNKNOWN)) {
+		first = unknown;
+		may = "may nest: ";
+	}
 	if (!first)
-		what = requirements_missing(reqs) ?
+		what = *may ? "that depends on the kernel" :
+			requirements_missing(reqs) ?
 			"lacks nothing but the kernel" : "can nest";
 	else if (!strncmp(first->what, bdf, len) && first->what[len] == ' ')
 		what = first->what + len + 1;
 	else
 		what = first->what;
-	hanging(head, "              ", what);
+	snprintf(head, sizeof(head), "%s  ", bdf);
+	snprintf(text, sizeof(text), "%s%s", may, what);
+	hanging(head, "              ", text);
 }
 
 static int do_info_all(const char *root, bool json)
@@ -486,7 +496,7 @@ static int do_info_all(const char *root, bool json)
 		/* It comes first, and is the same for all. */
 		if (!i)
 			show_requirement(&reqs.r[0]);
-		show_first_missing(devs[i].bdf, &reqs);
+		show_in_a_line(devs[i].bdf, &reqs);
 	}
 	if (!nr && !json)
 		printf("there is no PCI function but bridges\n");
@@ -502,6 +512,7 @@ struct demo {
 	const char *bdf;
 	struct vfio_container c;
 	struct vfio_device d;
+	union nest_info info;
 	struct ptd ptd;
 	struct imon mon;
 	bool have_mon;
@@ -669,15 +680,16 @@ static int demo_open(struct demo *demo)
 "The demo has no driver for other devices.  Try: vfio-nest info BDF.");
 	}
 	requirements_find(&reqs, "", demo->bdf);
+	ret = requirements_missing(&reqs) ? -EOPNOTSUPP :
+		open_device(&reqs, &demo->c, &demo->d, &demo->info, demo->bdf);
 	if (requirements_missing(&reqs)) {
 		printf("%s: what is missing for nested translation\n",
 		       demo->bdf);
 		show_requirements(&reqs, false);
 		return EX_MISSING;
 	}
-	ret = open_device(&demo->c, &demo->d, demo->bdf);
 	if (ret)
-		return ret;
+		return open_failed(ret);
 	ret = ptd_init(&demo->ptd, &demo->d);
 	if (ret)
 		return complain(EX_FAILED, ret, NULL);
@@ -695,14 +707,10 @@ static int demo_info(struct demo *demo, const struct s1_ops **ops,
 {
 	const struct vfio_nesting_format *f;
 	struct vfio_device_feature_nesting n;
-	union nest_info info;
 	int ret;
 
 	step(demo, "What does the IOMMU offer for %s?", demo->bdf);
-	ret = nest_info(&demo->c, &info);
-	if (ret)
-		return no_nesting(demo->bdf, ret);
-	f = &info.cap.formats[0];
+	f = &demo->info.cap.formats[0];
 	*ops = s1_ops_find(f->format);
 	if (!*ops) {
 		vfio_fail(0, "format %u of stage 1 is not known to this tool",
@@ -725,7 +733,7 @@ static int demo_info(struct demo *demo, const struct s1_ops **ops,
 	*alloc = f->features & VFIO_NESTING_FEATURE_PASID_ALLOC;
 	say("   ",
 	    "Stage-1 tables in the format of %s; PASIDs of %u bits; at most %u bindings; device TLB %s.",
-	    (*ops)->name, n.pasid_bits, info.cap.max_bindings,
+	    (*ops)->name, n.pasid_bits, demo->info.cap.max_bindings,
 	    n.flags & VFIO_DEVICE_NESTING_ATS ? "on" : "off");
 	return 0;
 }
