@@ -121,7 +121,7 @@ static void print_text(const char *event, double time, const char *line)
 		       strstr(line, " muted") ?
 		       "; no more are reported" : "",
 		       !strcmp(event, "iommu_fault_drop") ?
-		       "; the ring is full" : "");
+		       "; not given to the VMM" : "");
 	}
 }
 

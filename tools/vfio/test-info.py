@@ -3,7 +3,8 @@
 """vfio-nest info, on copies of machines that lack one thing each
 
 Usage: test-info.py VFIO-NEST.  Builds a small /sys, /proc and /boot for each
-case, has vfio-nest look at it and prints TAP.
+case, has vfio-nest look at it and prints TAP.  Then what it says to wrong
+arguments.
 """
 
 import json
@@ -232,6 +233,27 @@ LISTS = (
 )
 
 
+# arguments, status, words
+USAGE = (
+    ('count_is_no_number', ('faults', '--count', '1x', BDF), 2, 'how many'),
+    ('count_is_negative', ('faults', '--count', '-1', BDF), 2, 'how many'),
+    ('faults_of_no_device', ('faults', 'ffff:ff:1f.7'), 4,
+     'no PCI function ffff:ff:1f.7'),
+    ('info_of_no_device', ('info', 'ffff:ff:1f.7'), 4,
+     'no PCI function ffff:ff:1f.7'),
+)
+
+
+def run_usage(tool, args, status, words):
+    p = subprocess.run([tool, *args], capture_output=True, text=True,
+                       timeout=60, check=False)
+    if p.returncode != status:
+        return f'status {p.returncode}, not {status}: {p.stderr}'
+    if words not in p.stdout + p.stderr:
+        return f'"{words}" is not in: {p.stdout}{p.stderr}'
+    return None
+
+
 def run_list(tool, change, status, words):
     with tempfile.TemporaryDirectory() as root:
         m = Machine()
@@ -282,6 +304,7 @@ def main():
     failed = 0
     print('TAP version 13')
     todo = [(run, *c) for c in CASES] + [(run_list, *c) for c in LISTS]
+    todo += [(run_usage, *c) for c in USAGE]
     print(f'1..{len(todo)}')
     for i, (fn, name, change, want, words) in enumerate(todo, 1):
         why = fn(tool, change, want, words)

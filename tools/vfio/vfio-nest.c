@@ -4,6 +4,7 @@
  *
  * See Documentation/userspace-api/vfio-nesting.rst.
  */
+#include <ctype.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -1126,6 +1127,43 @@ static int do_demo(const char *bdf)
 	return EX_OK;
 }
 
+static int do_faults(const char *bdf, bool json, unsigned long count)
+{
+	int ret;
+
+	if (vfio_sysfs_id(bdf, "vendor") < 0) {
+		vfio_fail(0, "there is no PCI function %s", bdf);
+		return complain(EX_MISSING, 0, "lspci -D lists what there is.");
+	}
+	ret = faults_follow(bdf, json, count);
+	switch (ret) {
+	case 0:
+		return EX_OK;
+	case -ENOENT:
+		return complain(EX_MISSING, ret,
+"It takes a kernel with the series and CONFIG_FTRACE, and tracefs mounted on\n"
+"/sys/kernel/tracing.");
+	case -EACCES:
+	case -EPERM:
+		return complain(EX_FAILED, ret, "Become root.");
+	default:
+		return complain(EX_FAILED, ret, NULL);
+	}
+}
+
+/* 0: it is none */
+static unsigned long parse_count(const char *arg)
+{
+	unsigned long count;
+	char *end;
+
+	if (!isdigit((unsigned char)arg[0]))
+		return 0;
+	errno = 0;
+	count = strtoul(arg, &end, 10);
+	return *end || errno ? 0 : count;
+}
+
 static int wrong_usage(const char *what)
 {
 	fprintf(stderr, "vfio-nest: %s\n\n%s", what, usage);
@@ -1160,7 +1198,7 @@ int main(int argc, char **argv)
 			root = optarg;
 			break;
 		case 'c':
-			count = strtoul(optarg, NULL, 0);
+			count = parse_count(optarg);
 			if (!count)
 				return wrong_usage("--count: how many?");
 			break;
@@ -1188,9 +1226,7 @@ int main(int argc, char **argv)
 	if (!strcmp(cmd, "faults")) {
 		if (optind == argc)
 			return wrong_usage("faults: of what?");
-		c = faults_follow(bdf, json, count);
-		return c ? complain(EX_FAILED, c,
-"It takes root, and a kernel with the series and CONFIG_FTRACE.") : EX_OK;
+		return do_faults(bdf, json, count);
 	}
 	if (json)
 		return wrong_usage("--json goes with info and faults");
