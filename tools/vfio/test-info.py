@@ -4,11 +4,12 @@
 
 Usage: test-info.py VFIO-NEST.  Builds a small /sys, /proc and /boot for each
 case, has vfio-nest look at it and prints TAP.  Then what it says to wrong
-arguments.
+arguments, and whether the man page knows all that programs may read.
 """
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -254,6 +255,31 @@ def run_usage(tool, args, status, words):
     return None
 
 
+# What programs may read: calls whose second word is a name in JSON or an id
+NAMES = (
+    ('json_keys', r'json_[a-z]+\(&j, "(\w+)"'),
+    ('json_fields_of_faults', r'^\t\t"([a-z]+(?:", "[a-z]+)*)",$'),
+    ('ids', r'add\(&?s, "([\w-]+)"'),
+)
+
+
+def run_names(_tool, regex, _want, _words):
+    here = os.path.dirname(os.path.abspath(__file__))
+    names = set()
+    for name in ('vfio-nest.c', 'requirements.c', 'faults.c'):
+        with open(os.path.join(here, name), encoding='utf-8') as f:
+            for found in re.findall(regex, f.read(), re.M):
+                names.update(found.split('", "'))
+    with open(os.path.join(here, 'vfio-nest.8'), encoding='utf-8') as f:
+        page = f.read().replace('\\', '')
+    # each is the first word of a line that sets it in bold
+    lost = [n for n in sorted(names)
+            if not re.search(rf'^\.BR? (.* )?{n}( |$)', page, re.M)]
+    if not names:
+        return 'no name was found'
+    return f'the man page lacks {", ".join(lost)}' if lost else None
+
+
 def run_list(tool, change, status, words):
     with tempfile.TemporaryDirectory() as root:
         m = Machine()
@@ -305,6 +331,7 @@ def main():
     print('TAP version 13')
     todo = [(run, *c) for c in CASES] + [(run_list, *c) for c in LISTS]
     todo += [(run_usage, *c) for c in USAGE]
+    todo += [(run_names, *c, None, None) for c in NAMES]
     print(f'1..{len(todo)}')
     for i, (fn, name, change, want, words) in enumerate(todo, 1):
         why = fn(tool, change, want, words)
