@@ -462,7 +462,12 @@ TEST_F(nesting_pri, unbound)
 	/* the RID goes through stage 2 alone */
 	send(n, NEST_RID, 2, PTD_PR_LAST, 1);
 	EXPECT_TRUE(answered(n, 0, 2));
+	/* A group has one answer, whatever its size */
+	send(n, NEST_RID, 3, 0, 2);
+	send(n, NEST_RID, 3, PTD_PR_LAST, 1);
 	test_ok(fault_drain(&n->d));
+	EXPECT_TRUE(answered(n, 0, 3));
+	EXPECT_EQ(0, ptd_read64(&n->ptd, PTD_CNT_RESP_STRAY));
 	EXPECT_EQ(0, fault_pending(&self->r));
 	EXPECT_EQ(0, self->r.header->lost);
 }
