@@ -4,15 +4,19 @@
  *
  * Such a function sends no message but PME (PCIe 6.0, 5.3.1), so nobody gets
  * an answer to an invalidation of its TLB, and the queue that all devices of an
- * IOMMU share would wait for it.  User space chooses the power state, and what
- * it unmaps meanwhile has to be invalidated: let the IOMMU do as in a reset.
+ * IOMMU share would wait for it.  User space chooses the power state, and the
+ * kernel suspends a function that nobody has open, though its group may have a
+ * container.  What is unmapped meanwhile has to be invalidated: let the IOMMU
+ * do as in a reset.
  *
  * The IOMMU's tables stay as they are, and can be changed.
+ *
+ * Who unbinds a suspended function resumes it first (pci_device_remove()), so
+ * that no other driver gets one that is asleep.
  */
 
 #include <linux/iommu-nesting.h>
 #include <linux/pci.h>
-#include <linux/pci-ats.h>
 #include <linux/vfio_pci_core.h>
 
 #include "vfio_pci_priv.h"
@@ -20,6 +24,8 @@
 /**
  * vfio_pci_sleep() - A function is about to leave D0
  * @vdev: the function, in D0; nothing is done if it is told twice
+ *
+ * The consumer of its faults is told, with ATS or without.
  *
  * Context: may sleep.  memory_lock is held for write.
  */
@@ -30,7 +36,7 @@ void vfio_pci_sleep(struct vfio_pci_core_device *vdev)
 
 	lockdep_assert_held_write(&vdev->memory_lock);
 
-	if (vdev->asleep || !pci_ats_supported(pdev))
+	if (vdev->asleep)
 		return;
 
 	/* No request of it while its TLB goes; without one it may go on. */
