@@ -400,56 +400,228 @@ TEST_F(nesting_teardown, reset_blocked)
 	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
 }
 
-/* A device that sleeps answers nothing, is asked nothing, and wakes up clean */
-TEST_F(nesting_teardown, asleep)
+/* Nobody has it open, so it is in D3: does it answer anything?  */
+static void still_asleep(struct __test_metadata *_metadata,
+			 const struct imon *mon, const char *bdf, u64 timeouts)
 {
-	struct nest *n = &self->n;
-	struct space b;
-	int ret;
+	char state[32];
 
-	if (!n->have_mon)
+	test_ok(vfio_sysfs_read(bdf, "power_state", state, sizeof(state)));
+	EXPECT_EQ(0, strncmp(state, "D3", 2));
+	EXPECT_EQ(timeouts, imon_total(mon, IOMMU_MON_EV_ITE));
+	EXPECT_EQ(0, imon_total(mon, IOMMU_MON_EV_ATS_OFF));
+}
+
+/* A group comes and goes, and its device is not opened */
+TEST(teardown_not_opened)
+{
+	struct vfio_container c;
+	struct imon mon;
+	u64 timeouts;
+	int ret, fd, i;
+
+	if (!test_nr)
+		SKIP(return, "no device is bound to vfio-pci");
+	if (imon_open(&mon))
 		SKIP(return, "no iommu-monitor in this machine");
-	use(_metadata, n, &self->s, 0xa1);
-	space_init(_metadata, n, &b, 0xb2);
-	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID + 1, &b.t));
-	dma_copies(_metadata, n, &n->ptd, PASID + 1, &b);
-	imon_clear(&n->mon);
-	ret = vfio_device_power(&n->d, 3);
+	ret = vfio_idle_d3() ? vfio_wait_asleep(test_bdf[0]) : -ENOENT;
 	if (ret == -ENOENT)
-		SKIP(return, "%s has no power management", n->d.bdf);
+		SKIP(return, "%s is never put to sleep", test_bdf[0]);
 	test_ok(ret);
+	imon_clear(&mon);
+	timeouts = imon_total(&mon, IOMMU_MON_EV_ITE);
+	for (i = 0; i < 2; i++) {
+		test_ok(vfio_container_open(&c));
+		fd = vfio_container_attach(&c, VFIO_TYPE1_NESTING_IOMMU,
+					   test_bdf[0]);
+		ASSERT_LE(0, fd);
+		still_asleep(_metadata, &mon, test_bdf[0], timeouts);
+		vfio_container_detach(&c, fd);
+		vfio_container_close(&c);
+		still_asleep(_metadata, &mon, test_bdf[0], timeouts);
+	}
+	next_user(_metadata, 0);
+}
 
-	/* Of stage 1, of stage 2, of a whole PASID */
-	test_ok(s1_unmap(&self->s.t, TEST_SRC));
-	test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, PASID, &self->s.t,
+/* Of stage 1, of stage 2, of a whole PASID, while @n's device is asleep */
+static void change_all(struct __test_metadata *_metadata, struct nest *n,
+		       struct space *s, struct space *b)
+{
+	test_ok(s1_unmap(&s->t, TEST_SRC));
+	test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, PASID, &s->t,
 				 TEST_SRC, 1));
-	test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, NEST_RID, &self->s.t,
+	test_ok(nest_inval_range(&n->c, NEST_ALL_GROUPS, NEST_RID, &s->t,
 				 TEST_SRC, 1));
 	test_ok(vfio_unmap(&n->c, n->g.gpa, n->g.size, NULL));
 	test_ok(vfio_map(&n->c, n->g.va, n->g.gpa, n->g.size,
 			 VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE));
 	test_ok(nest_unbind(&n->c, NEST_ALL_GROUPS, PASID + 1));
-	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID + 2, &b.t));
-	EXPECT_EQ(0, imon_total(&n->mon, IOMMU_MON_EV_ITE));
-	EXPECT_EQ(0, imon_total(&n->mon, IOMMU_MON_EV_ATS_OFF));
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID + 2, &b->t));
+}
 
-	test_ok(vfio_device_power(&n->d, 0));
+/* Awake, the device sees what change_all() has made of its bindings */
+static void all_changed(struct __test_metadata *_metadata, struct nest *n,
+			struct space *s, struct space *b)
+{
+	const u32 on = PTD_STATUS_PASID | PTD_STATUS_ATS | PTD_STATUS_BUSMASTER;
+
 	test_ok(ptd_init(&n->ptd, &n->d));
-	EXPECT_EQ(PTD_STATUS_PASID | PTD_STATUS_ATS | PTD_STATUS_BUSMASTER,
-		  ptd_read32(&n->ptd, PTD_STATUS) &
-		  (PTD_STATUS_PASID | PTD_STATUS_ATS | PTD_STATUS_BUSMASTER));
+	EXPECT_EQ(on, ptd_read32(&n->ptd, PTD_STATUS) & on);
 	dma_refused(_metadata, &n->ptd, PASID);
 	dma_refused(_metadata, &n->ptd, NEST_RID);
 	dma_refused(_metadata, &n->ptd, PASID + 1);
-	dma_copies(_metadata, n, &n->ptd, PASID + 2, &b);
-	test_ok(s1_map(&self->s.t, TEST_SRC, self->s.src, SZ_4K, SZ_4K,
+	dma_copies(_metadata, n, &n->ptd, PASID + 2, b);
+	test_ok(s1_map(&s->t, TEST_SRC, s->src, SZ_4K, SZ_4K,
 		       S1_READ | S1_USER));
-	dma_copies(_metadata, n, &n->ptd, PASID, &self->s);
+	dma_copies(_metadata, n, &n->ptd, PASID, s);
+}
+
+/* Who puts the device to sleep */
+enum sleep {
+	SLEEP_D3HOT,		/* its user, by its capability */
+	SLEEP_LOW_POWER,	/* the kernel, asked to by its user */
+	SLEEP_CLOSED,		/* the kernel: nobody has it open */
+};
+
+static int fall_asleep(struct nest *n, enum sleep how)
+{
+	int ret;
+
+	switch (how) {
+	case SLEEP_D3HOT:
+		return vfio_device_power(&n->d, 3);
+	case SLEEP_LOW_POWER:
+		ret = vfio_device_low_power(&n->d, true);
+		if (ret)
+			return ret;
+		break;
+	case SLEEP_CLOSED:
+		if (!vfio_idle_d3())
+			return -ENOENT;
+		vfio_device_close(&n->d);
+		break;
+	}
+	return vfio_wait_asleep(test_bdf[0]);
+}
+
+static int wake_up(struct nest *n, enum sleep how)
+{
+	switch (how) {
+	case SLEEP_D3HOT:
+		return vfio_device_power(&n->d, 0);
+	case SLEEP_LOW_POWER:
+		return vfio_device_low_power(&n->d, false);
+	case SLEEP_CLOSED:
+		break;
+	}
+	return vfio_device_get(&n->d, n->c.groups[0].fd, test_bdf[0]);
+}
+
+FIXTURE(teardown_asleep)
+{
+	struct nest n;
+	struct space s;
+	struct space b;
+};
+
+FIXTURE_VARIANT(teardown_asleep)
+{
+	enum sleep how;
+};
+
+FIXTURE_VARIANT_ADD(teardown_asleep, d3hot)
+{
+	.how = SLEEP_D3HOT,
+};
+
+FIXTURE_VARIANT_ADD(teardown_asleep, low_power)
+{
+	.how = SLEEP_LOW_POWER,
+};
+
+/* Bindings are the container's */
+FIXTURE_VARIANT_ADD(teardown_asleep, closed)
+{
+	.how = SLEEP_CLOSED,
+};
+
+FIXTURE_SETUP(teardown_asleep)
+{
+	nest_setup_mon(_metadata, &self->n, 0);
+}
+
+FIXTURE_TEARDOWN(teardown_asleep)
+{
+}
+
+/* A device that sleeps answers nothing, is asked nothing, and wakes up clean */
+TEST_F(teardown_asleep, asleep)
+{
+	struct nest *n = &self->n;
+	struct space *s = &self->s, *b = &self->b;
+	u64 timeouts;
+	int ret;
+
+	use(_metadata, n, s, 0xa1);
+	space_init(_metadata, n, b, 0xb2);
+	test_ok(nest_bind(&n->c, NEST_ALL_GROUPS, PASID + 1, &b->t));
+	dma_copies(_metadata, n, &n->ptd, PASID + 1, b);
+	imon_clear(&n->mon);
+	timeouts = imon_total(&n->mon, IOMMU_MON_EV_ITE);
+	ret = fall_asleep(n, variant->how);
+	if (ret == -ENOENT)
+		SKIP(return, "%s is never put to sleep", test_bdf[0]);
+	test_ok(ret);
+	change_all(_metadata, n, s, b);
+	still_asleep(_metadata, &n->mon, test_bdf[0], timeouts);
+	test_ok(wake_up(n, variant->how));
+	all_changed(_metadata, n, s, b);
 
 	/* Whoever is next need not know */
-	test_ok(vfio_device_power(&n->d, 3));
-	nest_close(n);
+	test_ok(fall_asleep(n, variant->how));
+	vfio_device_close(&n->d);
+	vfio_container_close(&n->c);
+	EXPECT_EQ(timeouts, imon_total(&n->mon, IOMMU_MON_EV_ITE));
+	imon_close(&n->mon);
 	next_user(_metadata, 0);
+}
+
+/* The consumer of its faults is told, also if the device has no ATS */
+TEST(teardown_asleep_told)
+{
+	const u32 kinds = VFIO_DMA_FAULT_UNRECOVERABLE;
+	struct vfio_dma_fault f;
+	int i, ret, tested = 0;
+
+	for (i = 0; i < test_nr; i++) {
+		struct nest n = {};
+		struct fault_ring r;
+
+		nest_setup(_metadata, &n, i);
+		if (_metadata->exit_code)
+			return;
+		ret = fault_open(&r, &n.d, kinds, 16);
+		if (ret != -ENOTTY) {
+			test_ok(ret);
+			EXPECT_EQ(0, r.header->resets);
+			ret = vfio_device_power(&n.d, 3);
+			if (ret != -ENOENT) {
+				test_ok(ret);
+				EXPECT_EQ(1, r.header->resets) {
+					TH_LOG("%s", n.d.bdf);
+				}
+				EXPECT_EQ(1, fault_next(&r, &f, 0));
+				EXPECT_EQ(VFIO_DMA_FAULT_TYPE_RESET, f.type);
+				test_ok(vfio_device_power(&n.d, 0));
+				EXPECT_EQ(1, r.header->resets);
+				tested++;
+			}
+			fault_close(&r);
+		}
+		nest_close(&n);
+	}
+	if (!tested)
+		test_skip(return, "no device here sleeps and has faults");
 }
 
 struct inval_loop {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +146,49 @@ int vfio_device_power(const struct vfio_device *d, u16 state)
 				       d->bdf) : 0;
 	}
 	return ret ?: -ENOENT;
+}
+
+int vfio_device_low_power(const struct vfio_device *d, bool enter)
+{
+	return vfio_device_feature_set(d, enter ?
+				       VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY :
+				       VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
+				       NULL, 0);
+}
+
+/* Does vfio-pci let functions sleep that nobody has open?  */
+bool vfio_idle_d3(void)
+{
+	char off = 'Y';
+	int fd = open("/sys/module/vfio_pci/parameters/disable_idle_d3",
+		      O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	if (read(fd, &off, 1) != 1)
+		off = 'Y';
+	close(fd);
+	return off == 'N';
+}
+
+int vfio_wait_asleep(const char *bdf)
+{
+	char status[32], state[32];
+	int ret, i;
+
+	/* Without CONFIG_PM there is no such file */
+	for (i = 0; i < 3000; i++) {
+		if (vfio_sysfs_read(bdf, "power/runtime_status", status,
+				    sizeof(status)) ||
+		    vfio_sysfs_read(bdf, "power_state", state, sizeof(state)))
+			return -ENOENT;
+		if (!strcmp(status, "suspended"))
+			break;
+		usleep(10000);
+	}
+	ret = strcmp(status, "suspended") ? -ETIMEDOUT :
+	      strncmp(state, "D3", 2) ? -ENOENT : 0;
+	return ret ? vfio_fail(ret, "%s is %s, in %s", bdf, status, state) : 0;
 }
 
 int vfio_device_reset(const struct vfio_device *d)

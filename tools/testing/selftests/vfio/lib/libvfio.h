@@ -122,6 +122,12 @@ int vfio_device_enable(const struct vfio_device *d);
 int vfio_device_reset(const struct vfio_device *d);
 /* Power state: 0 is D0, 3 is D3hot; -ENOENT if it has but one */
 int vfio_device_power(const struct vfio_device *d, u16 state);
+/* Into the state that the kernel chooses; @enter: the next ioctl wakes it up */
+int vfio_device_low_power(const struct vfio_device *d, bool enter);
+/* Does vfio-pci put to sleep what nobody has open? */
+bool vfio_idle_d3(void);
+/* Until the kernel has put it there; -ENOENT if that is no D3 */
+int vfio_wait_asleep(const char *bdf);
 /* Its bus, on which there is nothing else */
 int vfio_device_hot_reset(const struct vfio_device *d);
 /* Returns an eventfd that VFIO_PCI_*_IRQ_INDEX @index, @vector signals */
