@@ -102,7 +102,8 @@ EXPORT_SYMBOL_GPL(iommu_nesting_reset_prepare);
 
 /**
  * iommu_nesting_reset_done() - The reset of a function is over
- * @dev: the function, with its configuration restored
+ * @dev: the function, with its configuration restored.  It makes no request
+ *	 before this returns: it was reset, or Bus Master Enable is clear.
  *
  * Its TLB holds nothing stale when this returns, also if the reset failed.
  *

@@ -21,6 +21,18 @@
 
 #include "vfio_pci_priv.h"
 
+/* While its TLB goes or comes no request may fill it. */
+static void vfio_pci_without_requests(struct pci_dev *pdev,
+				      void (*what)(struct device *dev))
+{
+	u16 cmd;
+
+	pci_read_config_word(pdev, PCI_COMMAND, &cmd);
+	pci_write_config_word(pdev, PCI_COMMAND, cmd & ~PCI_COMMAND_MASTER);
+	what(&pdev->dev);
+	pci_write_config_word(pdev, PCI_COMMAND, cmd);
+}
+
 /**
  * vfio_pci_sleep() - A function is about to leave D0
  * @vdev: the function, in D0; nothing is done if it is told twice
@@ -31,19 +43,12 @@
  */
 void vfio_pci_sleep(struct vfio_pci_core_device *vdev)
 {
-	struct pci_dev *pdev = vdev->pdev;
-	u16 cmd;
-
 	lockdep_assert_held_write(&vdev->memory_lock);
 
 	if (vdev->asleep)
 		return;
 
-	/* No request of it while its TLB goes; without one it may go on. */
-	pci_read_config_word(pdev, PCI_COMMAND, &cmd);
-	pci_write_config_word(pdev, PCI_COMMAND, cmd & ~PCI_COMMAND_MASTER);
-	iommu_nesting_reset_prepare(&pdev->dev);
-	pci_write_config_word(pdev, PCI_COMMAND, cmd);
+	vfio_pci_without_requests(vdev->pdev, iommu_nesting_reset_prepare);
 	vdev->asleep = true;
 }
 
@@ -60,5 +65,5 @@ void vfio_pci_wake(struct vfio_pci_core_device *vdev)
 		return;
 
 	vdev->asleep = false;
-	iommu_nesting_reset_done(&vdev->pdev->dev);
+	vfio_pci_without_requests(vdev->pdev, iommu_nesting_reset_done);
 }
