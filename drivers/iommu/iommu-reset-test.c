@@ -20,9 +20,9 @@ struct reset_function {
 	struct pci_dev pdev;
 	struct pci_bus bus;
 	struct dev_iommu iommu;
+	u16 command;
 	u16 ctrl;
-	char log[16];		/* of ATS: on 1, off 0 */
-	bool unmap;		/* somebody invalidates when it goes on */
+	char log[16];		/* of ATS: on 1, off 0; x: with requests */
 };
 
 static int reset_read(struct pci_bus *bus, unsigned int devfn, int where,
@@ -31,7 +31,8 @@ static int reset_read(struct pci_bus *bus, unsigned int devfn, int where,
 	struct reset_function *f = container_of(bus, struct reset_function,
 						bus);
 
-	*val = where == ATS_CAP + PCI_ATS_CTRL ? f->ctrl : 0;
+	*val = where == ATS_CAP + PCI_ATS_CTRL ? f->ctrl :
+	       where == PCI_COMMAND ? f->command : 0;
 	return PCIBIOS_SUCCESSFUL;
 }
 
@@ -42,12 +43,16 @@ static int reset_write(struct pci_bus *bus, unsigned int devfn, int where,
 						bus);
 	bool on = val & PCI_ATS_CTRL_ENABLE;
 
-	f->ctrl = val;
-	strlcat(f->log, on ? "1" : "0", sizeof(f->log));
-	if (on && f->unmap) {
-		guard(rcu)();
-		iommu_devtlb_reachable(&f->pdev.dev);
+	if (where == PCI_COMMAND) {
+		f->command = val;
+		return PCIBIOS_SUCCESSFUL;
 	}
+	f->ctrl = val;
+	if (f->command & PCI_COMMAND_MASTER)
+		strlcat(f->log, "x", sizeof(f->log));
+	strlcat(f->log, on ? "1" : "0", sizeof(f->log));
+	/* Somebody else's */
+	f->command ^= PCI_COMMAND_INTX_DISABLE;
 	return PCIBIOS_SUCCESSFUL;
 }
 
@@ -105,18 +110,25 @@ static void nest_test(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, f->log, "1010");
 }
 
-/* What was not sent while ATS came back: the TLB is emptied again */
-static void missed_test(struct kunit *test)
+/* No request while the TLB goes or comes; other bits are left alone */
+static void requests_test(struct kunit *test)
 {
 	struct reset_function *f = test->priv;
 	struct device *dev = &f->pdev.dev;
+	u16 on = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 
 	KUNIT_EXPECT_EQ(test, iommu_enable_ats(dev, STU), 0);
+	f->command = on;
 	iommu_nesting_reset_prepare(dev);
-	f->unmap = true;
+	KUNIT_EXPECT_EQ(test, f->command, on | PCI_COMMAND_INTX_DISABLE);
 	iommu_nesting_reset_done(dev);
-	KUNIT_EXPECT_STREQ(test, f->log, "10101");
-	KUNIT_EXPECT_TRUE(test, reachable(f));
+	KUNIT_EXPECT_EQ(test, f->command, on);
+	KUNIT_EXPECT_STREQ(test, f->log, "101");
+
+	f->command = PCI_COMMAND_MEMORY;
+	iommu_nesting_reset_prepare(dev);
+	iommu_nesting_reset_done(dev);
+	KUNIT_EXPECT_EQ(test, f->command, PCI_COMMAND_MEMORY);
 }
 
 /* A driver that attaches and detaches meanwhile */
@@ -157,7 +169,7 @@ static void unpaired_test(struct kunit *test)
 
 static struct kunit_case reset_cases[] = {
 	KUNIT_CASE(nest_test),
-	KUNIT_CASE(missed_test),
+	KUNIT_CASE(requests_test),
 	KUNIT_CASE(switch_test),
 	KUNIT_CASE(unpaired_test),
 	{}

@@ -19,7 +19,6 @@
 #include <linux/export.h>
 #include <linux/iommu.h>
 #include <linux/iommu-nesting.h>
-#include <linux/irqflags.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
@@ -71,13 +70,27 @@ void iommu_disable_ats(struct device *dev)
 }
 EXPORT_SYMBOL_GPL(iommu_disable_ats);
 
+/*
+ * Requests of a function, on or off.  The other bits of the register belong to
+ * others, who may change them meanwhile.  Returns what it was.
+ */
+static bool reset_set_master(struct pci_dev *pdev, bool on)
+{
+	u16 cmd;
+
+	pci_read_config_word(pdev, PCI_COMMAND, &cmd);
+	if (!(cmd & PCI_COMMAND_MASTER) == on)
+		pci_write_config_word(pdev, PCI_COMMAND,
+				      cmd ^ PCI_COMMAND_MASTER);
+	return cmd & PCI_COMMAND_MASTER;
+}
+
 /**
  * iommu_nesting_reset_prepare() - A function is about to be reset
  * @dev: the function
  *
- * Until iommu_nesting_reset_done() its IOMMU does not wait for it.  Whoever
- * resets has stopped its requests (Bus Master Enable is clear).  The pairs may
- * nest.
+ * Until iommu_nesting_reset_done() its IOMMU does not wait for it.  The pairs
+ * may nest.  A function with ATS makes no request while that goes off.
  *
  * Context: may sleep.
  */
@@ -89,12 +102,18 @@ void iommu_nesting_reset_prepare(struct device *dev)
 		return;
 
 	scoped_guard(mutex, &param->ats_lock) {
+		bool ats = !param->resets && param->ats_stu;
+		/* What its TLB holds is not used from here on. */
+		bool master = ats && reset_set_master(to_pci_dev(dev), false);
+
 		WRITE_ONCE(param->resets, param->resets + 1);
-		if (param->resets == 1 && param->ats_stu) {
+		if (ats) {
 			/* Those on their way are answered while ATS is on. */
 			synchronize_rcu();
 			pci_disable_ats(to_pci_dev(dev));
 		}
+		if (master)
+			reset_set_master(to_pci_dev(dev), true);
 	}
 	iommu_fault_reset(dev);
 }
@@ -102,18 +121,17 @@ EXPORT_SYMBOL_GPL(iommu_nesting_reset_prepare);
 
 /**
  * iommu_nesting_reset_done() - The reset of a function is over
- * @dev: the function, with its configuration restored.  It makes no request
- *	 before this returns: it was reset, or Bus Master Enable is clear.
+ * @dev: the function, with its configuration restored
  *
- * Its TLB holds nothing stale when this returns, also if the reset failed.
+ * Its TLB holds nothing stale when this returns, also if the reset failed.  A
+ * function with ATS makes no request while that comes back.
  *
  * Context: may sleep.
  */
 void iommu_nesting_reset_done(struct device *dev)
 {
 	struct dev_iommu *param = dev->iommu;
-	unsigned long flags;
-	bool ats;
+	bool ats, master;
 
 	if (!param)
 		return;
@@ -125,25 +143,14 @@ void iommu_nesting_reset_done(struct device *dev)
 		return;
 
 	ats = param->resets == 1 && param->ats_stu;
-	if (ats) {
-		WRITE_ONCE(param->devtlb_missed, false);
+	master = ats && reset_set_master(to_pci_dev(dev), false);
+	if (ats)
 		pci_enable_ats(to_pci_dev(dev), param->ats_stu);
-	}
 	WRITE_ONCE(param->resets, param->resets - 1);
-	if (!ats)
-		return;
-
-	/*
-	 * What was unmapped between these lines may be in the new TLB: empty
-	 * it again.  Not to be preempted: an invalidation on this CPU would
-	 * wait for an answer that we have to enable first.
-	 */
-	synchronize_rcu();
-	if (!READ_ONCE(param->devtlb_missed))
-		return;
-	local_irq_save(flags);
-	pci_disable_ats(to_pci_dev(dev));
-	pci_enable_ats(to_pci_dev(dev), param->ats_stu);
-	local_irq_restore(flags);
+	/* Who did not send it an invalidation is done with those of the IOMMU. */
+	if (ats)
+		synchronize_rcu();
+	if (master)
+		reset_set_master(to_pci_dev(dev), true);
 }
 EXPORT_SYMBOL_GPL(iommu_nesting_reset_done);

@@ -30,10 +30,8 @@ static inline bool iommu_devtlb_reachable(struct device *dev)
 {
 	RCU_LOCKDEP_WARN(!rcu_read_lock_any_held(), "a reset would not wait");
 
-	if (unlikely(READ_ONCE(dev->iommu->resets))) {
-		WRITE_ONCE(dev->iommu->devtlb_missed, true);
+	if (unlikely(READ_ONCE(dev->iommu->resets)))
 		return false;
-	}
 	return !pci_dev_is_disconnected(to_pci_dev(dev));
 }
 #else

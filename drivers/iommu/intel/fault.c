@@ -34,11 +34,11 @@
 
 /* 11.4.14: the upper half of a record */
 #define FRCD_LEN		16
-#define FRCD_HI_READ		BIT(30)		/* T1 */
+#define FRCD_HI_T1		BIT(30)
 #define FRCD_LO_PP		BIT(31)
 #define FRCD_LO_EXE		BIT(30)
 #define FRCD_LO_PRIV		BIT(29)
-#define FRCD_LO_ATOMIC		BIT(28)		/* T2, with T1 */
+#define FRCD_LO_T2		BIT(28)
 
 /* The file's own name says too little. */
 #undef MODULE_PARAM_PREFIX
@@ -373,6 +373,28 @@ static void fault_print(struct intel_iommu *iommu,
 			  dma_frcd_source_id(rec->lo), rec->addr);
 }
 
+/* 11.4.14: T1 and T2 are 00 write, 01 page request, 10 read, 11 AtomicOp */
+VISIBLE_IF_KUNIT u32 intel_fault_perm(const struct intel_fault_record *rec)
+{
+	bool t1 = rec->hi & FRCD_HI_T1, t2 = rec->lo & FRCD_LO_T2;
+	u32 perm;
+
+	if (t1 && t2)
+		perm = IOMMU_FAULT_PERM_READ | IOMMU_FAULT_PERM_WRITE;
+	else if (t1)
+		perm = IOMMU_FAULT_PERM_READ;
+	else if (t2)
+		perm = 0;	/* what a page request is for is not recorded */
+	else
+		perm = IOMMU_FAULT_PERM_WRITE;
+
+	if (rec->lo & FRCD_LO_EXE)
+		perm |= IOMMU_FAULT_PERM_EXEC;
+	if (rec->lo & FRCD_LO_PRIV)
+		perm |= IOMMU_FAULT_PERM_PRIV;
+	return perm;
+}
+
 static void fault_report(struct intel_iommu *iommu,
 			 const struct intel_fault_record *rec)
 {
@@ -395,16 +417,7 @@ static void fault_report(struct intel_iommu *iommu,
 		fault.pasid = dma_frcd_pasid_value(rec->hi);
 	}
 
-	if (!(rec->hi & FRCD_HI_READ))
-		fault.perm = IOMMU_FAULT_PERM_WRITE;
-	else if (rec->lo & FRCD_LO_ATOMIC)
-		fault.perm = IOMMU_FAULT_PERM_READ | IOMMU_FAULT_PERM_WRITE;
-	else if (rec->lo & FRCD_LO_EXE)
-		fault.perm = IOMMU_FAULT_PERM_READ | IOMMU_FAULT_PERM_EXEC;
-	else
-		fault.perm = IOMMU_FAULT_PERM_READ;
-	if (rec->lo & FRCD_LO_PRIV)
-		fault.perm |= IOMMU_FAULT_PERM_PRIV;
+	fault.perm = intel_fault_perm(rec);
 
 	fault.flags |= fault_flood(dev, fault.pasid);
 

@@ -159,6 +159,31 @@ static void test_fault_codes(struct kunit *test)
 	}
 }
 
+static void test_fault_types(struct kunit *test)
+{
+	const u32 read = IOMMU_FAULT_PERM_READ, write = IOMMU_FAULT_PERM_WRITE;
+	const struct {
+		u32 lo, hi, perm;
+	} types[] = {
+		{ 0, 0, write },
+		{ BIT(28), 0, 0 },
+		{ 0, BIT(30), read },
+		{ BIT(28), BIT(30), read | write },
+		{ BIT(30), BIT(30), read | IOMMU_FAULT_PERM_EXEC },
+		{ BIT(29), 0, write | IOMMU_FAULT_PERM_PRIV },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		const struct intel_fault_record rec = {
+			.lo = types[i].lo, .hi = types[i].hi,
+		};
+
+		KUNIT_EXPECT_EQ_MSG(test, intel_fault_perm(&rec),
+				    types[i].perm, "type %u", i);
+	}
+}
+
 /* VFIO looks at the length before, iommufd does not. */
 static void test_short_entry(struct kunit *test)
 {
@@ -239,6 +264,7 @@ static struct kunit_case nesting_test_cases[] = {
 	KUNIT_CASE_PARAM(test_parse, parse_gen_params),
 	KUNIT_CASE(test_parse_covers),
 	KUNIT_CASE(test_fault_codes),
+	KUNIT_CASE(test_fault_types),
 	KUNIT_CASE(test_short_entry),
 	KUNIT_CASE(test_requests),
 	{}

@@ -359,7 +359,7 @@ static void nested_flush_replaced(struct intel_iommu *iommu, struct device *dev,
  * Replace the nested entry of @old by that of @domain, which has the same
  * parent: they differ in the domain id and in the third quadword, which is
  * all of stage 1.  Each is one store, so the walker finds one table or the
- * other, and what it cached under either id is flushed afterwards.
+ * other, under either id, and what it cached under both is flushed afterwards.
  */
 static int nested_replace_entry(struct intel_iommu *iommu, struct device *dev,
 				ioasid_t pasid, struct dmar_domain *domain,

@@ -11,8 +11,9 @@
  *
  * The IOMMU's tables stay as they are, and can be changed.
  *
- * Who unbinds a suspended function resumes it first (pci_device_remove()), so
- * that no other driver gets one that is asleep.
+ * Who unbinds a suspended function resumes it first (pci_device_remove()), and
+ * vfio_pci_core_unregister_device() wakes it if that failed: no other driver
+ * gets one that is asleep.
  */
 
 #include <linux/iommu-nesting.h>
@@ -20,18 +21,6 @@
 #include <linux/vfio_pci_core.h>
 
 #include "vfio_pci_priv.h"
-
-/* While its TLB goes or comes no request may fill it. */
-static void vfio_pci_without_requests(struct pci_dev *pdev,
-				      void (*what)(struct device *dev))
-{
-	u16 cmd;
-
-	pci_read_config_word(pdev, PCI_COMMAND, &cmd);
-	pci_write_config_word(pdev, PCI_COMMAND, cmd & ~PCI_COMMAND_MASTER);
-	what(&pdev->dev);
-	pci_write_config_word(pdev, PCI_COMMAND, cmd);
-}
 
 /**
  * vfio_pci_sleep() - A function is about to leave D0
@@ -48,7 +37,7 @@ void vfio_pci_sleep(struct vfio_pci_core_device *vdev)
 	if (vdev->asleep)
 		return;
 
-	vfio_pci_without_requests(vdev->pdev, iommu_nesting_reset_prepare);
+	iommu_nesting_reset_prepare(&vdev->pdev->dev);
 	vdev->asleep = true;
 }
 
@@ -65,5 +54,5 @@ void vfio_pci_wake(struct vfio_pci_core_device *vdev)
 		return;
 
 	vdev->asleep = false;
-	vfio_pci_without_requests(vdev->pdev, iommu_nesting_reset_done);
+	iommu_nesting_reset_done(&vdev->pdev->dev);
 }

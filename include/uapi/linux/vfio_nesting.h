@@ -462,7 +462,8 @@ struct vfio_dma_fault_user {
  * @type: VFIO_DMA_FAULT_TYPE_*
  * @flags: VFIO_DMA_FAULT_F_*
  * @pasid: with F_PASID
- * @perm: VFIO_DMA_FAULT_PERM_*, what the device asked for
+ * @perm: VFIO_DMA_FAULT_PERM_*, what the device asked for; neither read nor
+ *	  write where hardware does not tell: a page request that was refused
  * @addr: with F_ADDR: the address, or that of its page
  * @reason: UNRECOVERABLE: VFIO_DMA_FAULT_REASON_*
  * @hw_reason: UNRECOVERABLE: the code of the hardware, as its format has it

@@ -194,7 +194,8 @@ class Machine(Bare):
                 "addr": lo, "sid": hi & 0xffff, "reason": hi >> 32 & 0xff,
                 "pasid": hi >> 40 & 0xfffff if hi >> 31 & 1 else None,
                 "read": hi >> 62 & 1, "at": hi >> 60 & 3,
-                "exe": hi >> 30 & 1, "priv": hi >> 29 & 1})
+                "exe": hi >> 30 & 1, "priv": hi >> 29 & 1,
+                "t2": hi >> 28 & 1})
             i = (i + 1) % n
         return out
 
@@ -1586,7 +1587,7 @@ def page_request_refused(m):
     m.enable()
     m.submit(4, 5, src=n.va, length=8)
     same("status", m.result()[0], READ_FAULT)
-    m.fault(0x47, 5, n.va, 1)
+    same("T2", m.fault(0x47, 5, n.va, 0)["t2"], 1)
     same("answers", m.count(EV_AUTO + INVALID, 5), 1)
     same("queue", m.pending(), 0)
     for lo, reason in ((0, 0x41), (1 | 4 | 16, 0x45), (1 | 4 | 8 | 32, 0x42)):
@@ -1597,7 +1598,7 @@ def page_request_refused(m):
     m.context(lo=1 | 4 | 8 | 16, pdts=0)
     m.inv(cc_dev())
     m.send(0x2000, n.va, PR_READ | PR_LAST)
-    m.fault(0x46, 0x2000, n.va, 1)
+    same("T2", m.fault(0x46, 0x2000, n.va, 0)["t2"], 1)
     # Not the last of a group, or a stop marker: nobody waits for an answer.
     m.context(lo=1 | 4 | 8)
     m.inv(cc_dev())
@@ -1620,7 +1621,7 @@ def page_requests_in_legacy_mode(m):
     m.pri()
     m.enable(scalable=False)
     m.send(None, 0x1000, PR_READ | PR_LAST)
-    m.fault(0x31, None, 0x1000, 1)
+    m.fault(0x31, None, 0x1000, 0)
     same("responses", m.responses(), [(None, 0, INVALID, 0)])
 
 

@@ -708,6 +708,7 @@ TEST_F(nesting_pri, off)
 	EXPECT_EQ(TEST_DST, f.addr);
 	EXPECT_EQ(0x47, f.hw_reason);
 	EXPECT_EQ(VFIO_DMA_FAULT_REASON_UNKNOWN, f.reason);
+	EXPECT_EQ(0, f.perm);
 }
 
 /* A ring without room for RESET: the header tells */

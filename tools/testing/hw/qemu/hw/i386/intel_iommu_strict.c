@@ -44,7 +44,11 @@
                                      VTDS_FSTS_ICE | VTDS_FSTS_ITE)
 #define VTDS_FSTS_EVENTS            (VTDS_FSTS_W1C | VTDS_FSTS_PPF)
 
-/* Fault record, high half: spec 11.4.14 */
+/*
+ * Fault record, high half: spec 11.4.14.  T1 (VTD_FRCD_T) and T2: 00 write,
+ * 01 page request, 10 read, 11 AtomicOp.
+ */
+#define VTDS_FRCD_T2                (1ULL << 28)
 #define VTDS_FRCD_PRIV              (1ULL << 29)
 #define VTDS_FRCD_EXE               (1ULL << 30)
 #define VTDS_FRCD_PP                (1ULL << 31)
@@ -219,6 +223,7 @@ typedef struct VTDSWalk {
 
 typedef struct VTDSResult {
     bool fpd;
+    bool page_request;
     bool legacy;
     bool pt;
     VTDSPe pe;
@@ -1152,8 +1157,12 @@ static void raise_fault(VTDStrict *v, uint16_t sid, uint32_t pasid,
         reason = legacy_reason(reason, flags);
     }
     hi = sid | VTD_FRCD_FR(reason) | VTDS_FRCD_AT(at);
-    if (!(flags & PCI_TRANS_WRITE)) {
+    if (res->page_request) {
+        hi |= VTDS_FRCD_T2;
+    } else if (!(flags & PCI_TRANS_WRITE)) {
         hi |= VTD_FRCD_T;
+    } else if (flags & PCI_TRANS_READ) {
+        hi |= VTD_FRCD_T | VTDS_FRCD_T2;
     }
     if (pasid != PCI_TRANS_NO_PASID) {
         hi |= VTDS_FRCD_PP | VTDS_FRCD_PV(pasid);
@@ -1484,6 +1493,7 @@ bool vtd_strict_page_request(IntelIOMMUState *s, uint16_t sid,
     QEMU_LOCK_GUARD(&s->iommu_lock);
     ret = page_request_fault(v, sid, req->pasid, &ctx, &res);
     if (ret) {
+        res.page_request = true;
         raise_fault(v, sid, req->pasid, req->addr, req->flags, ret, &res);
         return false;
     }
