@@ -488,4 +488,24 @@ static inline void dma_stage2(struct __test_metadata *_metadata,
 	EXPECT_TRUE(mem_is(&n->g, s->dst, works ? s->fill : 0, TEST_LEN));
 }
 
+/*
+ * Lend @page to the device at @gpa, which is @va to it, and take it back: then
+ * it must be refused.  Returns the status of the access before.
+ */
+static inline int lend_page(struct __test_metadata *_metadata, struct nest *n,
+			    u32 pasid, void *page, u64 gpa, u64 va, u64 pattern)
+{
+	int status;
+
+	test_ok(vfio_map(&n->c, page, gpa, SZ_4K, VFIO_DMA_MAP_FLAG_READ |
+			 VFIO_DMA_MAP_FLAG_WRITE));
+	status = ptd_fill(&n->ptd, pasid, va, SZ_4K, pattern, NULL);
+	test_ok(vfio_unmap(&n->c, gpa, SZ_4K, NULL));
+	ASSERT_EQ(PTD_ST_WRITE_FAULT,
+		  ptd_fill(&n->ptd, pasid, va, SZ_4K, pattern, NULL)) {
+		TH_LOG("the %lluth time", pattern);
+	}
+	return status;
+}
+
 #endif
