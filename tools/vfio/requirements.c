@@ -719,9 +719,15 @@ static void check_pasid(struct search *s)
 	    s->is_vf ? p->fn[0].bdf : "");
 }
 
+/* Of the device itself */
+static const struct pci_path *own_path(const struct search *s)
+{
+	return s->is_vf ? &s->own : &s->path;
+}
+
 static void check_ats(struct search *s)
 {
-	const struct pci_path *own = s->is_vf ? &s->own : &s->path;
+	const struct pci_path *own = own_path(s);
 
 	if (own->fn[0].len <= 64)
 		return;
@@ -736,7 +742,7 @@ static void check_ats(struct search *s)
 /* Page requests: what the kernel asks for before it lets the device send them */
 static void check_pri(struct search *s)
 {
-	const struct pci_path *own = s->is_vf ? &s->own : &s->path;
+	const struct pci_path *own = own_path(s);
 	const u8 *cfg = s->path.fn[0].cfg;
 	int len = s->path.fn[0].len, pos;
 
