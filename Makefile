@@ -13,10 +13,10 @@ TESTS ?= *
 S := scripts
 
 # None of these is a file, and each script knows what is up to date.
+KERNELS := kernel-plain kernel-debug kernel-modules kernel-kcsan kernel-bpf
 .PHONY: help demo test test-long proof bench check shell prepare qemu clean \
-	distclean kernel-plain kernel-debug kernel-modules kernel-stock \
-	tools selftests packages fetch series series-check randconfig \
-	docs deb
+	distclean $(KERNELS) kernel-stock tools selftests packages fetch \
+	series series-check randconfig docs deb bare
 
 help:
 	@echo 'Nested translation and PASIDs on the VFIO type1 container'
@@ -33,8 +33,11 @@ help:
 	@echo '                     (ARCH=x86_64|arm64)'
 	@echo '  make bench         what it costs, beside iommufd and without the series'
 	@echo '                     (ARCH=x86_64|arm64)'
+	@echo '  make bare          "make demo" and "make test" as a new user has'
+	@echo '                     them, in a Debian that has nothing but git and'
+	@echo '                     make (RELEASES="bookworm trixie")'
 	@echo '  make shell         a shell in the test guest'
-	@echo '                     (KERNEL=plain|debug|stock ARCH=x86_64|arm64)'
+	@echo '                     (KERNEL=plain|debug|stock... ARCH=x86_64|arm64)'
 	@echo
 	@echo '  make deb           installable packages in build/deb, from your'
 	@echo '                     configuration (CONFIG=FILE) or from Debian'"'"'s'
@@ -51,6 +54,7 @@ help:
 	@echo '  make kernel-plain  the kernel with the series'
 	@echo '  make kernel-debug  the same with lockdep, KASAN, fault injection'
 	@echo '  make kernel-modules  with VFIO as modules'
+	@echo '  make kernel-kcsan  with the race detector; kernel-bpf: for bpftrace'
 	@echo '  make kernel-stock  the debug kernel without the series'
 	@echo '  make tools         vfio-nest, for this machine as well as the guest'
 	@echo '  make selftests     the test programs'
@@ -58,6 +62,14 @@ help:
 	@echo '  make distclean     remove the caches too'
 	@echo
 	@echo 'One command in the guest:  tools/testing/vm/run.sh -- COMMAND'
+	@echo
+	@echo 'In the environment, or behind make:'
+	@echo '  NO_INSTALL=1       install no package, only say which are missing'
+	@echo '  VFIO_NESTING_CACHE=DIR'
+	@echo '                     downloads, built QEMU and compiler cache; default'
+	@echo '                     ~/.cache/vfio-nesting'
+	@echo '  JOBS=N             compilers, and guests, at once; default: the'
+	@echo '                     number of processors'
 
 packages:
 	@$(S)/host-packages build $(ARCH)
@@ -71,14 +83,8 @@ prepare: packages
 qemu: packages
 	@$(S)/build-qemu
 
-kernel-plain: packages
-	@$(S)/build-kernel linux plain
-
-kernel-debug: packages
-	@$(S)/build-kernel linux debug
-
-kernel-modules: packages
-	@$(S)/build-kernel linux modules
+$(KERNELS): packages
+	@$(S)/build-kernel linux $(@:kernel-%=%)
 
 kernel-stock: packages
 	@$(S)/build-kernel stock debug
@@ -89,19 +95,25 @@ tools: packages
 selftests: packages
 	@$(S)/build-user selftests
 
-demo: packages
+demo:
+	@$(S)/outlook demo $(ARCH)
+	@$(S)/host-packages build $(ARCH)
 	@$(S)/demo
 
-shell: packages
+shell:
+	@$(S)/shell --check $(KERNEL)
+	@$(S)/host-packages build $(ARCH)
 	@$(S)/shell $(KERNEL)
 
-test:
-	@$(S)/host-packages build $(TEST_ARCH)
-	@ARCH= $(S)/test --arch '$(TEST_ARCH)' '$(TESTS)'
+test test-long:
+	@$(S)/outlook test $(TEST_ARCH)
+	@$(S)/host-packages build $(TEST_ARCH) $(if $(BARE),bare)
+	@ARCH= $(S)/test $(if $(findstring long,$@),--long) \
+		--arch '$(TEST_ARCH)' '$(TESTS)'
 
-test-long:
-	@$(S)/host-packages build $(TEST_ARCH)
-	@ARCH= $(S)/test --long --arch '$(TEST_ARCH)' '$(TESTS)'
+bare:
+	@$(S)/host-packages build bare
+	@$(S)/bare $(RELEASES)
 
 proof: packages
 	@$(S)/proof
