@@ -25,12 +25,32 @@ smmu_props=(
 	x-nesting=on
 )
 
+# tsc_khz: of an emulated processor, which has this machine's counter; nothing
+# where that is not known
+tsc_khz()
+{
+	local src=$vm/tsc-khz.c prog=$build/vm/tsc-khz
+
+	# where time is what was executed, in nanoseconds
+	[[ " ${extra[*]} " != *" -icount "* ]] || { echo 1000000; return; }
+	[ "$(uname -m)" = x86_64 ] && [[ ${ACCEL:-tcg} = tcg* ]] || return 0
+	if [ ! -x "$prog" ] || [ "$src" -nt "$prog" ]; then
+		mkdir -p "${prog%/*}"
+		"${CC:-cc}" -O2 -o "$prog.$$" "$src" 2>/dev/null || return 0
+		mv "$prog.$$" "$prog"
+	fi
+	"$prog"
+}
+
 # machine_x86_64: fill the array machine, and the start of cmdline
 machine_x86_64()
 {
-	local props='' p have
+	local props='' p have khz
 
 	cmdline="console=ttyS0 intel_iommu=on,sm_on tsc=reliable no_timer_check"
+	# a guest that measures its own is wrong on a busy machine
+	khz=$(tsc_khz)
+	cmdline+=${khz:+ tsc_early_khz=$khz}
 	have=$("$qemu" -device intel-iommu,help 2>/dev/null)
 	for p in "${vtd_props[@]}"; do
 		# hosts that cannot nest; ATS is served by x-nesting only
