@@ -589,6 +589,7 @@ iommu_fault_consumer_add(struct device *dev,
 	mutex_lock(&dev->iommu->fault_lock);
 	ret = fault_consumer(dev) ? -EBUSY : 0;
 	if (!ret) {
+		consumer->serial = dev->iommu->fault_serial;
 		/* What came before is not for the new consumer. */
 		fault_drain(dev);
 		if (dev_iommu_ops(dev)->faults_wanted)
@@ -676,6 +677,8 @@ void iommu_fault_consumer_del(struct iommu_fault_consumer *consumer)
 	/* As long as it is there, drained requests are answered by it. */
 	fault_switch_now(dev);
 	fault_answer_held(consumer, IOMMU_PASID_INVALID);
+	/* Nobody's cookie is that of another one. */
+	dev->iommu->fault_serial = consumer->serial;
 	rcu_assign_pointer(dev->iommu->fault_consumer, NULL);
 	mutex_unlock(&dev->iommu->fault_lock);
 

@@ -63,11 +63,14 @@
 /*
  * There are 2^20 for all.  1000 for each process lets a guest have a thousand
  * processes with a device open, and a thousand such guests leave some for
- * others.  Who needs a limit for several processes sets misc.max of a cgroup.
+ * others.  An owner in user space has no more either, through however many
+ * processes it allocates.  Who needs a limit for several owners sets misc.max
+ * of a cgroup.
  */
 static unsigned int pasid_quota __read_mostly = 1000;
 module_param_named(quota, pasid_quota, uint, 0644);
-MODULE_PARM_DESC(quota, "PASIDs that a process may be charged with (1000).");
+MODULE_PARM_DESC(quota,
+		 "PASIDs that a process may be charged with, and a container may have (1000).");
 
 /**
  * struct pasid_account - What one process is charged with
@@ -317,13 +320,20 @@ static void pasid_uncharge_cgroup(struct iommu_pasid *entry)
 	put_misc_cg(entry->cg);
 }
 
+/* A file can be handed on: who allocates from it may be anyone, and be gone */
+static u32 pasid_set_quota(const struct iommu_pasid_set *set)
+{
+	return set->type == IOMMU_PASID_SET_USER ?
+	       min(set->quota, READ_ONCE(pasid_quota)) : set->quota;
+}
+
 static int pasid_charge_set(struct iommu_pasid *entry,
 			    struct iommu_pasid_set *set)
 {
 	int ret = -EDQUOT;
 
 	xa_lock_irq(&pasid_space);
-	if (set->nr < set->quota) {
+	if (set->nr < pasid_set_quota(set)) {
 		set->nr++;
 		entry->set = set;
 		ret = 0;
@@ -828,7 +838,8 @@ EXPORT_SYMBOL_GPL(iommu_pasid_for_each);
  * iommu_pasid_set_alloc() - A new owner
  * @type: IOMMU_PASID_SET_KERNEL or IOMMU_PASID_SET_USER
  * @token: what to call it in debugfs and traces, such as a process id
- * @quota: how many PASIDs it may have, or IOMMU_PASID_NO_QUOTA
+ * @quota: how many PASIDs it may have, or IOMMU_PASID_NO_QUOTA; one in user
+ *	   space has no more than iommu_pasid_quota()
  *
  * Context: may sleep.
  * Return: the set, ended with iommu_pasid_set_free(); -EINVAL; -ENOMEM.
@@ -896,7 +907,7 @@ u32 iommu_pasid_set_count(struct iommu_pasid_set *set)
 EXPORT_SYMBOL_GPL(iommu_pasid_set_count);
 
 /**
- * iommu_pasid_quota() - What a process may be charged with
+ * iommu_pasid_quota() - What a process may be charged with, or an owner have
  *
  * Context: any.
  * Return: a number of PASIDs.
@@ -1086,6 +1097,7 @@ static int pasids_show(struct seq_file *m, void *v)
 		[IOMMU_PASID_SET_USER]		= "user",
 	};
 	struct iommu_pasid_set *set;
+	u32 quota;
 
 	if (v == &pasid_sets) {
 		seq_printf(m, "%-8s %20s %8s %10s %8s\n", "owner", "token",
@@ -1095,10 +1107,11 @@ static int pasids_show(struct seq_file *m, void *v)
 	set = list_entry_rcu(v, struct iommu_pasid_set, next);
 	seq_printf(m, "%-8s %20llu %8u ", types[set->type], set->token,
 		   READ_ONCE(set->nr));
-	if (set->quota == IOMMU_PASID_NO_QUOTA)
+	quota = pasid_set_quota(set);
+	if (quota == IOMMU_PASID_NO_QUOTA)
 		seq_printf(m, "%10s", "-");
 	else
-		seq_printf(m, "%10u", set->quota);
+		seq_printf(m, "%10u", quota);
 	seq_printf(m, " %8u\n", READ_ONCE(set->nr_pending));
 	return 0;
 }

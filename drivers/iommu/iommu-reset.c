@@ -11,14 +11,20 @@
  * Drivers switch ATS by the two functions here.  Whoever sends an invalidation
  * is an RCU reader that iommu_devtlb_reachable() has told so.
  *
+ * A reader may wait for a device that never answers, the one that is to be
+ * reset for that reason or another: a driver looks again after each time-out,
+ * and here nobody waits for readers longer than RESET_WAIT.
+ *
  * Pairs may nest, in one thread or in two.  dev_iommu.ats_lock is for the first
  * and the last of them, and for the drivers; no other lock is taken in it.
  */
 
 #include <linux/cleanup.h>
+#include <linux/delay.h>
 #include <linux/export.h>
 #include <linux/iommu.h>
 #include <linux/iommu-nesting.h>
+#include <linux/jiffies.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
@@ -85,36 +91,81 @@ static bool reset_set_master(struct pci_dev *pdev, bool on)
 	return cmd & PCI_COMMAND_MASTER;
 }
 
+/* Many times what a grace period takes where devices answer */
+#define RESET_WAIT	(10 * HZ)
+
+/* Wait for all who send invalidations now.  Returns whether they are done. */
+static bool reset_wait_readers(void)
+{
+	unsigned long gp = start_poll_synchronize_rcu();
+	unsigned long end = jiffies + RESET_WAIT;
+
+	while (!poll_state_synchronize_rcu(gp)) {
+		if (time_after(jiffies, end))
+			return poll_state_synchronize_rcu(gp);
+		fsleep(1000);
+	}
+	return true;
+}
+
 /**
- * iommu_nesting_reset_prepare() - A function is about to be reset
+ * iommu_nesting_reset_soon() - A function will be reset
  * @dev: the function
  *
  * Until iommu_nesting_reset_done() its IOMMU does not wait for it.  The pairs
  * may nest.  A function with ATS makes no request while that goes off.
  *
+ * For who has to do more than iommu_nesting_reset_prepare() before that is
+ * called, such as to interrupt other processors: one of them may wait for the
+ * function, with interrupts off, because it does not answer.
+ *
  * Context: may sleep.
  */
-void iommu_nesting_reset_prepare(struct device *dev)
+void iommu_nesting_reset_soon(struct device *dev)
 {
 	struct dev_iommu *param = dev->iommu;
+	bool ats, master;
 
 	if (!param)
 		return;
 
-	scoped_guard(mutex, &param->ats_lock) {
-		bool ats = !param->resets && param->ats_stu;
-		/* What its TLB holds is not used from here on. */
-		bool master = ats && reset_set_master(to_pci_dev(dev), false);
+	guard(mutex)(&param->ats_lock);
 
+	ats = !param->resets && param->ats_stu;
+	/* What its TLB holds is not used from here on. */
+	master = ats && reset_set_master(to_pci_dev(dev), false);
+	/* This one comes instead of the one that did not end. */
+	if (param->reset_late)
+		param->reset_late = false;
+	else
 		WRITE_ONCE(param->resets, param->resets + 1);
-		if (ats) {
-			/* Those on their way are answered while ATS is on. */
-			synchronize_rcu();
-			pci_disable_ats(to_pci_dev(dev));
-		}
-		if (master)
-			reset_set_master(to_pci_dev(dev), true);
+	if (ats) {
+		/*
+		 * Those on their way are answered while ATS is on.  One that is
+		 * not times out, and then finds the reset.
+		 */
+		reset_wait_readers();
+		pci_disable_ats(to_pci_dev(dev));
 	}
+	if (master)
+		reset_set_master(to_pci_dev(dev), true);
+}
+EXPORT_SYMBOL_GPL(iommu_nesting_reset_soon);
+
+/**
+ * iommu_nesting_reset_prepare() - A function is about to be reset
+ * @dev: the function, which sends no requests any more
+ *
+ * As iommu_nesting_reset_soon(); who consumes its faults is told as well.
+ *
+ * Context: may sleep.
+ */
+void iommu_nesting_reset_prepare(struct device *dev)
+{
+	if (!dev->iommu)
+		return;
+
+	iommu_nesting_reset_soon(dev);
 	iommu_fault_reset(dev);
 }
 EXPORT_SYMBOL_GPL(iommu_nesting_reset_prepare);
@@ -124,7 +175,9 @@ EXPORT_SYMBOL_GPL(iommu_nesting_reset_prepare);
  * @dev: the function, with its configuration restored
  *
  * Its TLB holds nothing stale when this returns, also if the reset failed.  A
- * function with ATS makes no request while that comes back.
+ * function with ATS makes no request while that comes back.  It does not come
+ * back before the next reset if the IOMMU waits, all the while, for another
+ * function that does not answer.
  *
  * Context: may sleep.
  */
@@ -142,14 +195,20 @@ void iommu_nesting_reset_done(struct device *dev)
 	if (!param->resets)
 		return;
 
+	param->reset_late = false;
+	WRITE_ONCE(param->devtlb_silent, false);
 	ats = param->resets == 1 && param->ats_stu;
 	master = ats && reset_set_master(to_pci_dev(dev), false);
 	if (ats)
 		pci_enable_ats(to_pci_dev(dev), param->ats_stu);
 	WRITE_ONCE(param->resets, param->resets - 1);
 	/* Who did not send it an invalidation is done with those of the IOMMU. */
-	if (ats)
-		synchronize_rcu();
+	if (ats && !reset_wait_readers()) {
+		WRITE_ONCE(param->resets, 1);
+		param->reset_late = true;
+		pci_disable_ats(to_pci_dev(dev));
+		dev_warn(dev, "ATS stays off until the next reset: invalidations do not end\n");
+	}
 	if (master)
 		reset_set_master(to_pci_dev(dev), true);
 }

@@ -34,6 +34,33 @@ static inline bool iommu_devtlb_reachable(struct device *dev)
 		return false;
 	return !pci_dev_is_disconnected(to_pci_dev(dev));
 }
+
+/**
+ * iommu_devtlb_timed_out() - An invalidation of a device's TLB had no answer
+ * @dev: the PCI device
+ *
+ * Until a reset, it is asked for the kernel alone: what an owner sends it would
+ * be waited for by all devices of the IOMMU.
+ *
+ * Context: any; the device does not go meanwhile.
+ */
+static inline void iommu_devtlb_timed_out(struct device *dev)
+{
+	if (dev->iommu)
+		WRITE_ONCE(dev->iommu->devtlb_silent, true);
+}
+
+/**
+ * iommu_devtlb_silent() - Did a device leave an invalidation unanswered?
+ * @dev: the PCI device
+ *
+ * Context: any.
+ * Return: whether there was one since the last reset.
+ */
+static inline bool iommu_devtlb_silent(struct device *dev)
+{
+	return READ_ONCE(dev->iommu->devtlb_silent);
+}
 #else
 static inline int iommu_enable_ats(struct device *dev, int stu)
 {
@@ -48,6 +75,15 @@ static inline void iommu_disable_ats(struct device *dev)
 static inline bool iommu_devtlb_reachable(struct device *dev)
 {
 	return true;
+}
+
+static inline void iommu_devtlb_timed_out(struct device *dev)
+{
+}
+
+static inline bool iommu_devtlb_silent(struct device *dev)
+{
+	return false;
 }
 #endif
 

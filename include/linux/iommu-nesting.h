@@ -90,6 +90,7 @@ void iommu_nested_detach(struct iommu_domain *domain, struct device *dev,
 			 ioasid_t pasid);
 int iommu_nested_block(struct device *dev);
 int iommu_nested_unblock(struct device *dev, struct iommu_domain *parent);
+void iommu_nesting_reset_soon(struct device *dev);
 void iommu_nesting_reset_prepare(struct device *dev);
 void iommu_nesting_reset_done(struct device *dev);
 
@@ -135,6 +136,10 @@ static inline void *iommu_nesting_hw_info(struct device *dev, u32 *length,
 static inline struct iommu_domain *iommu_nest_parent_alloc(struct device *dev)
 {
 	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline void iommu_nesting_reset_soon(struct device *dev)
+{
 }
 
 static inline void iommu_nesting_reset_prepare(struct device *dev)

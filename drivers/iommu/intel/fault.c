@@ -131,6 +131,16 @@ VISIBLE_IF_KUNIT bool intel_fault_meaning(struct iommu_dma_fault *fault)
 }
 
 /*
+ * Is there an entry of the PASID, or of its directory, whose FPD would have kept
+ * it from being recorded?  Below are what legacy mode has (0x01 to 0x0c), root
+ * table, context table and the requests that a context entry refuses.
+ */
+VISIBLE_IF_KUNIT bool intel_fault_has_entry(u8 code)
+{
+	return code >= 0x50;
+}
+
+/*
  * Copy and clear what is recorded, as long as there is room.  Returns whether
  * there is something to report.
  */
@@ -193,10 +203,11 @@ static struct device *fault_dev(struct intel_iommu *iommu, u16 sid)
 /*
  * Does it go too fast?  The PASID that is seen then is the likely cause.  A
  * device that goes on with others, or that uses one beyond its table, has all
- * its faults disabled, until a nested domain is attached to it.  Returns
+ * its faults disabled, until a nested domain is attached to it.  So has one
+ * whose faults come before an entry of a PASID is looked at.  Returns
  * IOMMU_DMA_FAULT_F_MUTED*, what was disabled.
  */
-static u32 fault_flood(struct device *dev, u32 pasid)
+static u32 fault_flood(struct device *dev, u8 code, u32 pasid)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
 	struct intel_fault_rate *rate = &info->fault_rate;
@@ -212,7 +223,8 @@ static u32 fault_flood(struct device *dev, u32 pasid)
 
 	/* The next one has less time. */
 	rate->nr = limit / 2;
-	if (++rate->mutes < FAULT_MUTES && intel_pasid_mute(info, pasid)) {
+	if (intel_fault_has_entry(code) && ++rate->mutes < FAULT_MUTES &&
+	    intel_pasid_mute(info, pasid)) {
 		dev_warn_ratelimited(dev, "too many faults, those of PASID 0x%x are not reported any more\n",
 				     pasid);
 		return IOMMU_DMA_FAULT_F_MUTED;
@@ -345,7 +357,7 @@ static struct device *fault_dev(struct intel_iommu *iommu, u16 sid)
 	return NULL;
 }
 
-static u32 fault_flood(struct device *dev, u32 pasid)
+static u32 fault_flood(struct device *dev, u8 code, u32 pasid)
 {
 	return 0;
 }
@@ -419,7 +431,7 @@ static void fault_report(struct intel_iommu *iommu,
 
 	fault.perm = intel_fault_perm(rec);
 
-	fault.flags |= fault_flood(dev, fault.pasid);
+	fault.flags |= fault_flood(dev, fault.hw_reason, fault.pasid);
 
 	if (iommu_report_dma_fault(dev, &fault))
 		fault_print(iommu, rec);

@@ -81,6 +81,7 @@ void intel_iommu_page_responses(struct device *dev,
 #if IS_ENABLED(CONFIG_KUNIT)
 bool intel_fault_meaning(struct iommu_dma_fault *fault);
 u32 intel_fault_perm(const struct intel_fault_record *rec);
+bool intel_fault_has_entry(u8 code);
 #endif
 
 #endif /* __INTEL_FAULT_H */

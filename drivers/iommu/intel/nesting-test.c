@@ -159,6 +159,25 @@ static void test_fault_codes(struct kunit *test)
 	}
 }
 
+/* 7.1.3, table 31: which of them the FPD of a PASID's entry would stop */
+static void test_fault_entries(struct kunit *test)
+{
+	static const u8 before[] = {
+		0x02, 0x05, 0x0b, 0x31, 0x39, 0x41, 0x44, 0x45, 0x47, 0x48,
+	};
+	static const u8 in_entry[] = {
+		0x51, 0x52, 0x59, 0x5a, 0x71, 0x79, 0x80, 0x85, 0x90,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(before); i++)
+		KUNIT_EXPECT_FALSE_MSG(test, intel_fault_has_entry(before[i]),
+				       "code 0x%x", before[i]);
+	for (i = 0; i < ARRAY_SIZE(in_entry); i++)
+		KUNIT_EXPECT_TRUE_MSG(test, intel_fault_has_entry(in_entry[i]),
+				      "code 0x%x", in_entry[i]);
+}
+
 static void test_fault_types(struct kunit *test)
 {
 	const u32 read = IOMMU_FAULT_PERM_READ, write = IOMMU_FAULT_PERM_WRITE;
@@ -264,6 +283,7 @@ static struct kunit_case nesting_test_cases[] = {
 	KUNIT_CASE_PARAM(test_parse, parse_gen_params),
 	KUNIT_CASE(test_parse_covers),
 	KUNIT_CASE(test_fault_codes),
+	KUNIT_CASE(test_fault_entries),
 	KUNIT_CASE(test_fault_types),
 	KUNIT_CASE(test_short_entry),
 	KUNIT_CASE(test_requests),

@@ -38,6 +38,7 @@ struct nested_batch {
 	unsigned int		nr_desc;
 	unsigned int		max_desc;
 	struct intel_iommu	*iommu;		/* of @desc */
+	struct device		*dev;		/* whose TLB @desc asks, or NULL */
 };
 
 static int nested_submit(struct nested_batch *batch)
@@ -52,7 +53,8 @@ static int nested_submit(struct nested_batch *batch)
 	do {
 		ret = qi_submit_sync(batch->iommu, batch->desc, batch->nr_desc,
 				     QI_OPT_NO_RETRY);
-	} while (ret == -EAGAIN && --tries);
+	} while (ret == -EAGAIN && --tries &&
+		 !(batch->dev && iommu_devtlb_silent(batch->dev)));
 
 	batch->nr_desc = 0;
 	return ret;
@@ -133,7 +135,10 @@ static int nested_add_devtlb(struct nested_batch *batch, struct cache_tag *tag)
 
 	if (!iommu_devtlb_reachable(tag->dev))
 		return 0;
+	if (iommu_devtlb_silent(tag->dev))
+		return -ETIMEDOUT;
 
+	batch->dev = tag->dev;
 	nested_desc_devtlb(info, tag->pasid, 0, 0, &one_page);
 	for (i = 0; i < batch->nr_inv; i++) {
 		struct nested_inv *inv = &batch->inv[i];
@@ -191,12 +196,14 @@ static int nested_flush(struct dmar_domain *domain, struct nested_batch *batch)
 	ret = nested_add_tags(domain, batch, CACHE_TAG_IOTLB);
 	if (!ret)
 		ret = nested_add_tags(domain, batch, CACHE_TAG_DEVTLB);
-	if (!ret)
-		ret = nested_submit(batch);
+	/* Of a silent device, what the IOMMU has goes even so. */
+	if (!ret || ret == -ETIMEDOUT)
+		ret = nested_submit(batch) ?: ret;
 	spin_unlock_irqrestore(&domain->cache_lock, flags);
 
 	batch->nr_inv = 0;
 	batch->nr_desc = 0;
+	batch->dev = NULL;
 	return ret ? -EIO : 0;
 }
 

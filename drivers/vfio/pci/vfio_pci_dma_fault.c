@@ -255,12 +255,26 @@ bool vfio_pci_fault_ring_reset(struct vfio_pci_fault_ring *ring)
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_fault_ring_reset);
 
-static void fault_publish(struct vfio_pci_dma_fault *fault, u32 nr)
+/* No more faults of the device, or of a PASID: counted like a reset */
+VISIBLE_IF_KUNIT
+void vfio_pci_fault_ring_mute(struct vfio_pci_fault_ring *ring)
+{
+	WRITE_ONCE(ring->header->muted, ++ring->muted);
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_fault_ring_mute);
+
+static void fault_wake(struct vfio_pci_dma_fault *fault)
 {
 	lockdep_assert_held(&fault->ring_lock);
 
-	if (vfio_pci_fault_ring_publish(fault->ring, nr) && fault->eventfd)
+	if (fault->eventfd)
 		eventfd_signal(fault->eventfd);
+}
+
+static void fault_publish(struct vfio_pci_dma_fault *fault, u32 nr)
+{
+	if (vfio_pci_fault_ring_publish(fault->ring, nr))
+		fault_wake(fault);
 }
 
 /*
@@ -273,10 +287,15 @@ static bool fault_dma_fault(void *priv, const struct iommu_dma_fault *dma)
 	bool taken;
 
 	spin_lock(&fault->ring_lock);
+	if (dma->flags & IOMMU_DMA_FAULT_F_MUTED)
+		vfio_pci_fault_ring_mute(fault->ring);
 	taken = (fault->kinds & VFIO_DMA_FAULT_UNRECOVERABLE) &&
 		vfio_pci_fault_ring_reserve(fault->ring, 1);
-	if (!taken)
+	if (!taken) {
+		if (dma->flags & IOMMU_DMA_FAULT_F_MUTED)
+			fault_wake(fault);
 		goto out;
+	}
 
 	entry = vfio_pci_fault_ring_entry(fault->ring, 0,
 					  VFIO_DMA_FAULT_TYPE_UNRECOVERABLE);
@@ -347,6 +366,7 @@ static void fault_lost(void *priv)
 	spin_lock(&fault->ring_lock);
 	ring = fault->ring;
 	WRITE_ONCE(ring->header->hw_lost, ++ring->hw_lost);
+	fault_wake(fault);
 	spin_unlock(&fault->ring_lock);
 }
 
@@ -357,6 +377,8 @@ static void fault_reset(void *priv)
 	spin_lock(&fault->ring_lock);
 	if (vfio_pci_fault_ring_reset(fault->ring))
 		fault_publish(fault, 1);
+	else
+		fault_wake(fault);
 	spin_unlock(&fault->ring_lock);
 }
 
@@ -473,10 +495,12 @@ static int fault_resize(struct vfio_pci_dma_fault *fault,
 	ring->lost = old->lost;
 	ring->hw_lost = old->hw_lost;
 	ring->resets = old->resets;
+	ring->muted = old->muted;
 	ring->header->producer = ring->producer;
 	ring->header->lost = ring->lost;
 	ring->header->hw_lost = ring->hw_lost;
 	ring->header->resets = ring->resets;
+	ring->header->muted = ring->muted;
 	ring->user->consumer = ring->producer;
 	fault->ring = ring;
 	spin_unlock(&fault->ring_lock);
@@ -532,17 +556,7 @@ static int fault_enable(struct vfio_pci_dma_fault *fault,
 	return 0;
 }
 
-static bool fault_is_iommufd(const struct vfio_device *device)
-{
-#if IS_ENABLED(CONFIG_IOMMUFD)
-	return device->iommufd_device;
-#else
-	return false;
-#endif
-}
-
-static int fault_check(struct vfio_pci_dma_fault *fault,
-		       const struct vfio_device_feature_dma_fault *arg)
+static int fault_check(const struct vfio_device_feature_dma_fault *arg)
 {
 	if (arg->__reserved || (arg->flags & ~FAULT_KINDS) || arg->eventfd < -1)
 		return -EINVAL;
@@ -554,11 +568,6 @@ static int fault_check(struct vfio_pci_dma_fault *fault,
 	    arg->depth < VFIO_DMA_FAULT_MIN_DEPTH ||
 	    arg->depth > VFIO_DMA_FAULT_MAX_DEPTH)
 		return -EINVAL;
-
-	/* iommufd has page requests of its own. */
-	if (arg->flags & VFIO_DMA_FAULT_PAGE_REQUEST &&
-	    fault_is_iommufd(&fault->vdev->vdev))
-		return -EOPNOTSUPP;
 	return 0;
 }
 
@@ -594,7 +603,7 @@ int vfio_pci_core_feature_dma_fault(struct vfio_device *device, u32 flags,
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
 
-	ret = fault_check(fault, &arg);
+	ret = fault_check(&arg);
 	if (ret)
 		return ret;
 
@@ -702,6 +711,8 @@ static ssize_t fault_region_read(struct vfio_pci_fault_ring *ring,
 		left = min(left, count - done);
 		if (copy_to_user(buf + done, from, left))
 			return -EFAULT;
+		/* The index of the producer before what it says is there */
+		smp_rmb();
 		done += left;
 	}
 	return done;
@@ -909,6 +920,19 @@ static const struct vfio_pci_regops response_region_ops = {
 	.release	= response_region_release,
 };
 
+/*
+ * iommufd attaches domains without a word to who consumes faults, and has page
+ * requests of its own.
+ */
+static bool fault_is_iommufd(const struct vfio_device *device)
+{
+#if IS_ENABLED(CONFIG_IOMMUFD)
+	return device->iommufd_device;
+#else
+	return false;
+#endif
+}
+
 /**
  * vfio_pci_dma_fault_open() - Give a device that is being opened its regions
  * @vdev: the device
@@ -916,7 +940,8 @@ static const struct vfio_pci_regops response_region_ops = {
  * Closing the device undoes it.
  *
  * Context: may sleep; nobody else uses @vdev yet.
- * Return: 0, also if the IOMMU reports no faults for it; -ENOMEM.
+ * Return: 0, also if the IOMMU reports no faults for it or an iommufd has it;
+ * -ENOMEM.
  */
 int vfio_pci_dma_fault_open(struct vfio_pci_core_device *vdev)
 {
@@ -924,7 +949,8 @@ int vfio_pci_dma_fault_open(struct vfio_pci_core_device *vdev)
 	struct iommu_nesting_info info;
 	int ret;
 
-	if (iommu_nesting_get_info(&vdev->pdev->dev, &info) ||
+	if (fault_is_iommufd(&vdev->vdev) ||
+	    iommu_nesting_get_info(&vdev->pdev->dev, &info) ||
 	    !(info.features & IOMMU_NESTING_FEAT_DMA_FAULT))
 		return 0;
 

@@ -22,6 +22,7 @@ struct vfio_pci_core_device;
  * @lost: entries dropped
  * @hw_lost: times that the hardware lost faults
  * @resets: times that the device was reset
+ * @muted: times that its faults were switched off
  * @header: what the user can read of the above; never read here
  * @user: what the user can write; to be distrusted
  * @entries: the entries; never read here
@@ -34,6 +35,7 @@ struct vfio_pci_fault_ring {
 	u64				lost;
 	u64				hw_lost;
 	u64				resets;
+	u64				muted;
 	struct vfio_dma_fault_header	*header;
 	struct vfio_dma_fault_user	*user;
 	struct vfio_dma_fault		*entries;
@@ -76,6 +78,7 @@ vfio_pci_fault_ring_entry(struct vfio_pci_fault_ring *ring, u32 i, u32 type);
 bool vfio_pci_fault_ring_publish(struct vfio_pci_fault_ring *ring, u32 nr);
 void vfio_pci_fault_ring_drop(struct vfio_pci_fault_ring *ring, u32 nr);
 bool vfio_pci_fault_ring_reset(struct vfio_pci_fault_ring *ring);
+void vfio_pci_fault_ring_mute(struct vfio_pci_fault_ring *ring);
 #endif
 
 #endif /* __VFIO_PCI_DMA_FAULT_H */

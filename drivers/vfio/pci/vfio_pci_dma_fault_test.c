@@ -148,6 +148,8 @@ static void ring_reset(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, push(ring, DEPTH - 1, &wake));
 	KUNIT_EXPECT_FALSE(test, vfio_pci_fault_ring_reset(ring));
 	KUNIT_EXPECT_EQ(test, ring->header->resets, 2ULL);
+	vfio_pci_fault_ring_mute(ring);
+	KUNIT_EXPECT_EQ(test, ring->header->muted, 1ULL);
 	KUNIT_EXPECT_EQ(test, ring->header->lost, 1ULL);
 	KUNIT_EXPECT_EQ(test, ring->header->producer, (u32)DEPTH);
 }

@@ -136,7 +136,7 @@ struct vfio_iommu_type1_info_cap_nesting {
  *
  * * EINVAL: flags not exactly one, min > max, min 0, max over 20 bits
  * * EOPNOTSUPP: no format of this container has PASID_ALLOC
- * * EDQUOT: ALLOC: the process has its quota (pasid_quota)
+ * * EDQUOT: ALLOC: the process or the container has its quota (pasid_quota)
  * * EBUSY: ALLOC: the cgroup, or one above it, has its limit
  * * ENOSPC: ALLOC: no free PASID in the range
  * * EIO, ETIMEDOUT, ENODEV: ALLOC: the host's own host does not give one
@@ -172,7 +172,8 @@ struct vfio_iommu_type1_pasid_request {
  * VFIO_SET_IOMMU or later, fails with EOPNOTSUPP if its IOMMU cannot nest, if
  * the group has several devices, or if it is an emulated one (mdev); with
  * EINVAL if the container has a map that stage 2 cannot hold, see
- * VFIO_NESTING_INFO_NO_RO_MAPS.
+ * VFIO_NESTING_INFO_NO_RO_MAPS; and with EPERM, as for each container, if
+ * interrupts are not remapped (and vfio_iommu_type1 does not allow that).
  *
  * BIND makes a stage-1 table of the guest translate, nested on the mappings
  * of this container.  What was bound there is replaced.  UNBIND: requests
@@ -298,7 +299,8 @@ struct vfio_nesting_smmuv3_hw_info {
  * * ENOENT: the group is not in this container; nothing is bound there
  * * EOPNOTSUPP: @format is not what is bound there, unknown flag in an entry,
  *   or a reserved field of one of VT-d that is not 0
- * * EIO: the hardware did not complete the invalidation
+ * * EIO: the hardware did not complete the invalidation, or not one before it
+ *   since the last reset of the device
  */
 struct vfio_iommu_type1_cache_invalidate {
 	__u32	argsz;
@@ -411,6 +413,8 @@ struct vfio_device_feature_dma_fault {
  * @lost: entries that were dropped because the ring was full
  * @resets: how often the device was reset or left D0.  More than there were
  *	    entries RESET: one was dropped; what is asked for before that gap is void
+ * @muted: how often faults of the device were switched off because there were
+ *	   too many, whether or not there was room for an entry that says so
  * @__reserved: 0
  * @producer: of the next entry that will be written, see below
  * @__reserved2: 0
@@ -430,7 +434,8 @@ struct vfio_device_feature_dma_fault {
  * #. before waiting for the eventfd: a full barrier, then load @producer again
  *
  * The kernel signals the eventfd when it writes an entry and all before it
- * are consumed.
+ * are consumed, and when @hw_lost, @resets or @muted changes and there is no
+ * entry for it.
  */
 struct vfio_dma_fault_header {
 	__u32	entry_size;
@@ -440,7 +445,8 @@ struct vfio_dma_fault_header {
 	__aligned_u64 hw_lost;
 	__aligned_u64 lost;
 	__aligned_u64 resets;
-	__u8	__reserved[16];
+	__aligned_u64 muted;
+	__u8	__reserved[8];
 	__u32	producer;
 	__u32	__reserved2;
 };

@@ -38,6 +38,8 @@
 
 /* Commands of one submission; they are on the stack. */
 #define NESTED_BATCH	32
+/* How often they are tried until a device that does not answer is the own one */
+#define NESTED_TRIES	3
 
 bool arm_smmu_nest_parent_supported(struct arm_smmu_master *master)
 {
@@ -467,23 +469,40 @@ static void nested_target(struct iommu_domain *domain,
 	spin_unlock_irqrestore(&parent->devices_lock, flags);
 }
 
-/* Is its TLB in use?  Until the end of this RCU reader it will answer. */
-static bool nested_has_atc(struct iommu_domain *domain)
+/*
+ * Is its TLB in use?  Until the end of this RCU reader it will answer.  Returns
+ * 1, 0, or -EIO if it has left a command unanswered since its last reset.
+ */
+static int nested_atc(struct iommu_domain *domain)
 {
 	struct arm_smmu_domain *parent = to_smmu_nested_domain(domain)->s2_parent;
 	struct arm_smmu_master *master;
 	unsigned long flags;
-	bool atc;
+	int ret = 0;
 
 	/* The lock would do for iommu_devtlb_reachable(), but ends too early. */
 	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a reset would not wait");
 
 	spin_lock_irqsave(&parent->devices_lock, flags);
 	master = nested_master(domain);
-	atc = master && master->ats_enabled &&
-	      iommu_devtlb_reachable(master->dev);
+	if (master && master->ats_enabled && iommu_devtlb_reachable(master->dev))
+		ret = iommu_devtlb_silent(master->dev) ? -EIO : 1;
 	spin_unlock_irqrestore(&parent->devices_lock, flags);
-	return atc;
+	return ret;
+}
+
+/* Nobody but the kernel asks it any more */
+static void nested_atc_timed_out(struct iommu_domain *domain)
+{
+	struct arm_smmu_domain *parent = to_smmu_nested_domain(domain)->s2_parent;
+	struct arm_smmu_master *master;
+	unsigned long flags;
+
+	spin_lock_irqsave(&parent->devices_lock, flags);
+	master = nested_master(domain);
+	if (master)
+		iommu_devtlb_timed_out(master->dev);
+	spin_unlock_irqrestore(&parent->devices_lock, flags);
 }
 
 /*
@@ -495,7 +514,9 @@ static int nested_submit(struct iommu_domain *domain,
 			 struct arm_smmu_device *smmu, u64 *cmds, u32 nr,
 			 u32 queued, bool sync)
 {
-	bool looked = false, atc = false;
+	unsigned int tries = NESTED_TRIES;
+	bool looked = false;
+	int atc = 0, ret;
 	u32 i, left = 0;
 
 	guard(rcu)();
@@ -503,9 +524,9 @@ static int nested_submit(struct iommu_domain *domain,
 	for (i = 0; i < nr * CMDQ_ENT_DWORDS; i += CMDQ_ENT_DWORDS) {
 		if (FIELD_GET(CMDQ_0_OP, cmds[i]) == CMDQ_OP_ATC_INV) {
 			if (!looked)
-				atc = nested_has_atc(domain);
+				atc = nested_atc(domain);
 			looked = true;
-			if (!atc)
+			if (atc <= 0)
 				continue;
 		}
 		cmds[left++] = cmds[i];
@@ -513,8 +534,19 @@ static int nested_submit(struct iommu_domain *domain,
 	}
 	nr = left / CMDQ_ENT_DWORDS;
 	if (!nr && (!queued || !sync))
-		return 0;
-	return arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, nr, sync);
+		return min(atc, 0);
+
+	/*
+	 * 4.7.3: the CMD_SYNC does not tell whose ATC_INV it was that had no
+	 * answer.  If it is another's, it is so once.
+	 */
+	do {
+		ret = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, nr,
+						  sync);
+	} while (ret && atc > 0 && --tries);
+	if (ret && atc > 0)
+		nested_atc_timed_out(domain);
+	return ret ?: min(atc, 0);
 }
 
 /*
