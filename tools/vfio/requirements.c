@@ -42,8 +42,12 @@
 #define EXP_TYPE_RC_END		9
 
 /* VT-d specification 4.1, 11.4.3: Extended Capability Register */
+#define VTD_ECAP_DT		BIT_ULL(2)
 #define VTD_ECAP_NEST		BIT_ULL(26)
+#define VTD_ECAP_PRS		BIT_ULL(29)
+#define VTD_ECAP_PSS(ecap)	((ecap) >> 35 & 0x1f)	/* bits, less 1 */
 #define VTD_ECAP_PASID		BIT_ULL(40)
+#define VTD_ECAP_PDS		BIT_ULL(42)
 #define VTD_ECAP_SMTS		BIT_ULL(43)
 
 #define CFG_SIZE		4096
@@ -70,6 +74,9 @@ struct search {
 	struct pci_path path;
 	struct pci_path own;
 	bool is_vf;
+	bool no_ats;		/* the IOMMU serves none */
+	bool no_pri;
+	unsigned int pasid_bits;	/* of the IOMMU, 0 if not known */
 	bool is_smmu;
 	bool pasids;	/* of the device, that the IOMMU knows as well */
 };
@@ -464,6 +471,9 @@ static void check_vtd(struct search *s, const char *dir, const char *name)
 	}
 	add(s, "iommu", REQ_OK,
 	    "%s (VT-d) has scalable mode and nested translation", name);
+	s->no_ats = !(ecap & VTD_ECAP_DT);
+	s->no_pri = !(ecap & VTD_ECAP_PRS) || !(ecap & VTD_ECAP_PDS);
+	s->pasid_bits = VTD_ECAP_PSS(ecap) + 1;
 	if (!(ecap & VTD_ECAP_PASID)) {
 		s->pasids = false;
 		add(s, "iommu-pasid", REQ_LIMIT,
@@ -616,6 +626,51 @@ static void check_group(struct search *s)
 	}
 }
 
+static int id_of(const struct search *s, const char *file)
+{
+	char path[PATH_MAX], text[16];
+
+	path_of(s, path, "/sys/bus/pci/devices/%s/%s", s->bdf, file);
+	return slurp(path, text, sizeof(text)) > 0 ? strtol(text, NULL, 16) : -1;
+}
+
+/* What vfio-pci of 6.12 refuses: vfio_pci_dev_in_denylist() */
+static bool on_denylist(const struct search *s)
+{
+	/* QAT DH895xCC, C62x, C3xxx and their VFs; DSA and IAX of Sapphire Rapids */
+	static const int devices[] = {
+		0x0435, 0x0443, 0x37c8, 0x37c9, 0x19e2, 0x19e3, 0x0b25, 0x0cfe,
+	};
+	int device = id_of(s, "device");
+	unsigned int i;
+
+	if (id_of(s, "vendor") != 0x8086)
+		return false;
+	for (i = 0; i < ARRAY_SIZE(devices); i++)
+		if (device == devices[i])
+			return true;
+	return false;
+}
+
+static void check_denylist(struct search *s)
+{
+	char path[PATH_MAX], text[8];
+	struct requirement *r;
+
+	if (!on_denylist(s))
+		return;
+	path_of(s, path, "/sys/module/vfio_pci/parameters/disable_denylist");
+	if (slurp(path, text, sizeof(text)) > 0 && text[0] == 'Y') {
+		add(s, "denylist", REQ_OK,
+		    "vfio-pci's denylist is off: whoever has this device must be trusted");
+		return;
+	}
+	r = add(s, "denylist", REQ_NO,
+		"the device is on vfio-pci's denylist: it has errata that who uses it may exploit");
+	next(r, "For a user whom you trust with the host, reload vfio-pci:");
+	also(r, "modprobe -r vfio-pci; modprobe vfio-pci disable_denylist=1");
+}
+
 static void check_driver(struct search *s)
 {
 	char path[PATH_MAX], driver[64];
@@ -630,11 +685,12 @@ static void check_driver(struct search *s)
 		add(s, "driver", REQ_OK, "it is bound to vfio-pci");
 		return;
 	}
+	check_denylist(s);
 	r = add(s, "driver", REQ_NO, "it is bound to %s, not to vfio-pci",
 		driver);
 	next(r, bound ? "Stop what uses it.  Then, for one command:" :
 	     "For one command:");
-	also(r, "selftests/vfio/run.sh %s -- COMMAND", s->bdf);
+	also(r, "tools/testing/selftests/vfio/run.sh %s -- COMMAND", s->bdf);
 	also(r, "or for good:");
 	also(r, "cd /sys/bus/pci/devices/%s", s->bdf);
 	also(r, "echo vfio-pci > driver_override");
@@ -667,6 +723,7 @@ static void check_pasid(struct search *s)
 	bool pasids = s->pasids;
 	struct requirement *r;
 	int i, pos, exp, type;
+	unsigned int bits;
 
 	s->pasids = false;
 	if (len <= 64) {
@@ -713,10 +770,14 @@ static void check_pasid(struct search *s)
 	}
 	cfg = p->fn[0].cfg;
 	s->pasids = pasids;
-	add(s, "pasid", REQ_OK, "the device has PASIDs of %u bits%s%s",
-	    cfg16(cfg, pos + PCI_PASID_CAP) >> 8 & 0x1f,
+	bits = cfg16(cfg, pos + PCI_PASID_CAP) >> 8 & 0x1f;
+	add(s, "pasid", REQ_OK, "the device has PASIDs of %u bits%s%s", bits,
 	    s->is_vf ? ", those of its PF " : "",
 	    s->is_vf ? p->fn[0].bdf : "");
+	if (s->pasid_bits && s->pasid_bits < bits)
+		add(s, "pasid-width", REQ_LIMIT,
+		    "the IOMMU has PASIDs of %u bits: no larger ones can be bound",
+		    s->pasid_bits);
 }
 
 /* Of the device itself */
@@ -728,15 +789,31 @@ static const struct pci_path *own_path(const struct search *s)
 static void check_ats(struct search *s)
 {
 	const struct pci_path *own = own_path(s);
+	struct requirement *r;
 
 	if (own->fn[0].len <= 64)
 		return;
-	if (ext_cap(own->fn[0].cfg, own->fn[0].len, PCI_EXT_CAP_ID_ATS))
-		add(s, "ats", REQ_OK, "the device can ask for translations (ATS)");
-	else
+	if (!ext_cap(own->fn[0].cfg, own->fn[0].len, PCI_EXT_CAP_ID_ATS)) {
+		s->no_ats = true;
 		add(s, "ats", REQ_LIMIT,
 		    s->is_smmu ? "the device has no ATS: it nests, without a TLB" :
 		    "the device has no ATS: it nests, and cannot wait for a page");
+	} else if (s->no_ats) {
+		r = add(s, "ats", REQ_LIMIT,
+			"%s serves no device TLBs (ECAP.DT is 0): the device nests, and cannot wait for a page",
+			s->reqs->iommu);
+		next(r, "The hardware has none, or the firmware hides it: look for an option");
+		also(r, "called ATS.");
+	} else if (cmdline_says(s, "pci", "noats", "") == 1) {
+		s->no_ats = true;
+		r = add(s, "ats", REQ_LIMIT,
+			"ATS is off on the command line: the device nests, %s",
+			s->is_smmu ? "without a TLB" :
+			"and cannot wait for a page");
+		next(r, "Take noats out of pci= on the kernel's command line.");
+	} else {
+		add(s, "ats", REQ_OK, "the device can ask for translations (ATS)");
+	}
 }
 
 /* Page requests: what the kernel asks for before it lets the device send them */
@@ -745,6 +822,7 @@ static void check_pri(struct search *s)
 	const struct pci_path *own = own_path(s);
 	const u8 *cfg = s->path.fn[0].cfg;
 	int len = s->path.fn[0].len, pos;
+	struct requirement *r;
 
 	if (len <= 64 || own->fn[0].len <= 64)
 		return;
@@ -760,6 +838,14 @@ static void check_pri(struct search *s)
 	} else if (s->is_vf) {
 		add(s, "pri", REQ_LIMIT,
 		    "page requests of a VF are refused: memory it reaches must be present");
+	} else if (s->no_pri) {
+		r = add(s, "pri", REQ_LIMIT,
+			"%s takes no page requests (ECAP.PRS or PDS is 0): memory the device reaches must be present",
+			s->reqs->iommu);
+		next(r, "The hardware has none, or the firmware hides it.");
+	} else if (s->no_ats) {
+		add(s, "pri", REQ_LIMIT,
+		    "without ATS the device asks for no page: memory it reaches must be present");
 	} else if (s->pasids && !(cfg16(cfg, pos + PCI_PRI_STATUS) &
 				  PCI_PRI_STATUS_PASID)) {
 		add(s, "pri", REQ_LIMIT,

@@ -20,7 +20,7 @@ PORT = '0000:00:1c.0'
 PHYSFN = '0000:01:00.7'
 CONFIG = ('CONFIG_VFIO=m', 'CONFIG_VFIO_PCI=m', 'CONFIG_VFIO_IOMMU_TYPE1=m',
           'CONFIG_IOMMU_NESTING=y', 'CONFIG_VFIO_IOMMU_TYPE1_NESTING=y')
-ECAP = 1 << 26 | 1 << 40 | 1 << 43
+ECAP = 1 << 2 | 1 << 26 | 1 << 29 | 19 << 35 | 1 << 40 | 1 << 42 | 1 << 43
 ACS, ATS, PRI, PASID = 0x0d, 0x0f, 0x13, 0x1b
 
 
@@ -56,6 +56,9 @@ class Machine:
         self.iommu = 'dmar0'
         self.ecap = ECAP
         self.driver = 'vfio-pci'
+        self.vendor = 0x1b36
+        self.device = 0x11e9
+        self.denylist = 'N'
         self.group = {}
         self.endpoint = pci(0, ext=ENDPOINT)
         self.physfn = None
@@ -83,7 +86,10 @@ class Machine:
         dev = port + '/' + BDF
         put(port + '/config', self.port)
         put(dev + '/config', self.endpoint)
-        put(dev + '/vendor', '0x1b36\n')
+        put(dev + '/vendor', f'{self.vendor:#06x}\n')
+        put(dev + '/device', f'{self.device:#06x}\n')
+        put('/sys/module/vfio_pci/parameters/disable_denylist',
+            self.denylist + '\n')
         put(dev + '/class', '0x088000\n')
         put(port + '/class', '0x060400\n')
         if self.physfn:
@@ -187,6 +193,24 @@ CASES = (
      {'pasid': 'limited'}, 'the device'),
     ('no_ats', set_(endpoint=pci(0, ext=ENDPOINT[2:])), {'ats': 'limited'},
      'no ATS'),
+    # why a device that could does not: the IOMMU, the firmware, somebody
+    ('no_dt', set_(ecap=ECAP & ~(1 << 2)),
+     {'ats': 'limited', 'pri': 'limited'}, 'ECAP.DT'),
+    ('noats', set_(cmdline='intel_iommu=on,sm_on pci=realloc,noats'),
+     {'ats': 'limited', 'pri': 'limited'}, 'Take noats out'),
+    ('no_prs', set_(ecap=ECAP & ~(1 << 29)), {'pri': 'limited'},
+     'takes no page requests'),
+    ('no_pds', set_(ecap=ECAP & ~(1 << 42)), {'pri': 'limited'},
+     'takes no page requests'),
+    ('narrow_pss', set_(ecap=ECAP & ~(31 << 35) | 9 << 35),
+     {'pasid-width': 'limited'}, 'PASIDs of 10 bits'),
+    ('denylist', set_(driver='idxd', vendor=0x8086, device=0x0b25),
+     {'denylist': 'missing', 'driver': 'missing'}, 'disable_denylist=1'),
+    ('denylist_off', set_(driver='idxd', vendor=0x8086, device=0x0b25,
+                          denylist='Y'), {'driver': 'missing'},
+     'must be trusted'),
+    ('denylist_newer', set_(driver='idxd', vendor=0x8086, device=0x11fb),
+     {'driver': 'missing'}, 'bound to idxd'),
     ('no_pri', set_(endpoint=pci(0, ext=(ENDPOINT[0], ENDPOINT[2]))),
      {'pri': 'limited'}, 'no PRI'),
     ('pri_answers_without_pasid',
@@ -242,12 +266,37 @@ USAGE = (
      'no PCI function ffff:ff:1f.7'),
     ('info_of_no_device', ('info', 'ffff:ff:1f.7'), 4,
      'no PCI function ffff:ff:1f.7'),
+    ('address_with_a_tail', ('info', '01:00.0x'), 2, 'no PCI address'),
+    ('address_with_a_sign', ('info', '+0:1.0'), 2, 'no PCI address'),
+    ('address_with_a_prefix', ('info', '0x1:00.0'), 2, 'no PCI address'),
+    ('address_with_a_blank', ('info', ' 01:00.0'), 2, 'no PCI address'),
+    ('address_without_a_bus', ('info', ':00.0'), 2, 'no PCI address'),
+    ('address_of_four', ('info', '0:0:0:0.0'), 2, 'no PCI address'),
+    ('version', ('--version',), 0, 'vfio-nest 6.'),
 )
+# each of these says it in a line, and where there is more in a second one
+SHORT = (
+    ('no_command', ()),
+    ('unknown_command', ('nonsense', BDF)),
+    ('unknown_option', ('info', '--nonsense')),
+    ('option_of_another', ('demo', '--count', '3')),
+    ('too_many', ('info', BDF, BDF)),
+)
+
+
+def run_short(tool, args, _status, _words):
+    p = subprocess.run([tool, *args], capture_output=True, text=True,
+                       timeout=600, check=False)
+    if p.returncode != 2:
+        return f'status {p.returncode}, not 2: {p.stderr}'
+    if len(p.stderr.splitlines()) != 2 or '--help' not in p.stderr:
+        return f'not a line, and where help is: {p.stderr}'
+    return None
 
 
 def run_usage(tool, args, status, words):
     p = subprocess.run([tool, *args], capture_output=True, text=True,
-                       timeout=60, check=False)
+                       timeout=600, check=False)
     if p.returncode != status:
         return f'status {p.returncode}, not {status}: {p.stderr}'
     if words not in p.stdout + p.stderr:
@@ -331,6 +380,7 @@ def main():
     print('TAP version 13')
     todo = [(run, *c) for c in CASES] + [(run_list, *c) for c in LISTS]
     todo += [(run_usage, *c) for c in USAGE]
+    todo += [(run_short, *c, 2, None) for c in SHORT]
     todo += [(run_names, *c, None, None) for c in NAMES]
     print(f'1..{len(todo)}')
     for i, (fn, name, change, want, words) in enumerate(todo, 1):

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <linux/version.h>
 
 #include "faults.h"
 #include "json.h"
@@ -35,7 +36,7 @@ static const char usage[] =
 "Usage: vfio-nest info [--json] [--root DIR] [BDF]\n"
 "       vfio-nest faults [--json] [--count N] BDF\n"
 "       vfio-nest demo [BDF]\n"
-"       vfio-nest --help\n"
+"       vfio-nest --help | --version\n"
 "\n"
 "  info [BDF]  Say what nested translation the device offers through VFIO,\n"
 "              or which of the things that takes is missing, and what to do\n"
@@ -908,10 +909,10 @@ static int demo_unmap(struct demo *demo, struct process *p)
 	return demo_stopped(demo, p, gone, PTD_F_NO_ATS);
 }
 
-/* What the ring has next, within five seconds */
+/* What the ring has next, as soon as it has something */
 static int demo_fault(struct fault_ring *r, u32 type, struct vfio_dma_fault *f)
 {
-	int ret = fault_next(r, f, 5000);
+	int ret = fault_next(r, f, vfio_wait_ms);
 
 	if (ret == 1 && f->type == type)
 		return 0;
@@ -1166,7 +1167,8 @@ static unsigned long parse_count(const char *arg)
 
 static int wrong_usage(const char *what)
 {
-	fprintf(stderr, "vfio-nest: %s\n\n%s", what, usage);
+	fprintf(stderr, "vfio-nest: %s\nvfio-nest --help says what there is.\n",
+		what);
 	return EX_USAGE;
 }
 
@@ -1174,6 +1176,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "root", required_argument, NULL, 'r' },
 		{ "count", required_argument, NULL, 'c' },
@@ -1191,6 +1194,12 @@ int main(int argc, char **argv)
 		case 'h':
 			fputs(usage, stdout);
 			return EX_OK;
+		case 'V':
+			/* It goes with the kernel whose headers it has */
+			printf("vfio-nest %d.%d.%d\n", LINUX_VERSION_MAJOR,
+			       LINUX_VERSION_PATCHLEVEL,
+			       LINUX_VERSION_SUBLEVEL);
+			return EX_OK;
 		case 'j':
 			json = true;
 			break;
@@ -1203,7 +1212,8 @@ int main(int argc, char **argv)
 				return wrong_usage("--count: how many?");
 			break;
 		default:
-			fprintf(stderr, "\n%s", usage);
+			/* getopt has said what is wrong */
+			fputs("vfio-nest --help says what there is.\n", stderr);
 			return EX_USAGE;
 		}
 	}
@@ -1232,5 +1242,7 @@ int main(int argc, char **argv)
 		return wrong_usage("--json goes with info and faults");
 	if (!strcmp(cmd, "demo"))
 		return do_demo(optind < argc ? bdf : NULL);
-	return wrong_usage("unknown command");
+	fprintf(stderr, "vfio-nest: there is no command \"%s\"\n", cmd);
+	fputs("vfio-nest --help says what there is.\n", stderr);
+	return EX_USAGE;
 }
