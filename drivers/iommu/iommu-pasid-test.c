@@ -739,15 +739,20 @@ out:
  * come and go, no number is given out twice, nothing is left.
  */
 #define RACE_PASIDS	16
-#define RACE_TIME	(HZ / 2)
 #define RACE_ALLOCS	3
+/* Of each owner, and more of them until the reader has found some */
+#define RACE_ROUNDS	400
+#define RACE_FOUND	10
+/* A reader that has found none by then finds none */
+#define RACE_MAX_ROUNDS	(100 * RACE_ROUNDS)
 
 struct race {
 	struct iommu_pasid_set __rcu *set;
 	struct race *all;
 	struct task_struct *task;
 	atomic_t *owned;	/* of each PASID: by how many */
-	unsigned long end;
+	atomic_t *owners;	/* that go on */
+	struct completion *done;
 	int wrong, found;
 	u32 seed;
 };
@@ -785,10 +790,19 @@ static struct iommu_pasid_set *race_set(struct race *r)
 	return set;
 }
 
-static void race_stop(void)
+/* A thread that is stopped before it runs would do nothing at all. */
+static void race_stop(struct race *r)
 {
+	complete(r->done);
 	while (!kthread_should_stop())
 		schedule_timeout_interruptible(1);
+}
+
+static bool race_goes_on(const struct race *r, int round)
+{
+	return round < RACE_ROUNDS ||
+	       (READ_ONCE(r->all[RACE_ALLOCS].found) < RACE_FOUND &&
+		round < RACE_MAX_ROUNDS);
 }
 
 static int race_allocs(void *arg)
@@ -796,9 +810,10 @@ static int race_allocs(void *arg)
 	struct race *r = arg;
 	struct iommu_pasid_set *set = rcu_dereference_protected(r->set, true);
 	struct rnd_state rnd;
+	int round;
 
 	prandom_seed_state(&rnd, r->seed);
-	while (set && time_before(jiffies, r->end)) {
+	for (round = 0; set && race_goes_on(r, round); round++) {
 		struct race_data *data;
 		struct iommu_pasid *entry;
 		int pasid, i;
@@ -840,7 +855,8 @@ static int race_allocs(void *arg)
 		}
 		cond_resched();
 	}
-	race_stop();
+	atomic_dec(r->owners);
+	race_stop(r);
 	return 0;
 }
 
@@ -855,7 +871,7 @@ static void race_find(struct race *r, struct iommu_pasid_set *set, u32 pasid)
 	cpu_relax();
 	if (!data || data == ERR_PTR(-ENOENT))
 		return;
-	r->found++;
+	WRITE_ONCE(r->found, r->found + 1);
 	r->wrong += data->set != set || data->pasid != pasid;
 }
 
@@ -864,7 +880,7 @@ static int race_finds(void *arg)
 	struct race *r = arg;
 	u32 i, n = 0;
 
-	while (time_before(jiffies, r->end)) {
+	while (atomic_read(r->owners)) {
 		struct iommu_pasid_set *set;
 
 		rcu_read_lock();
@@ -879,14 +895,15 @@ static int race_finds(void *arg)
 		rcu_read_unlock();
 		cond_resched();
 	}
-	race_stop();
+	race_stop(r);
 	return 0;
 }
 
 static void test_race(struct kunit *test)
 {
 	struct race races[RACE_ALLOCS + 1] = {};
-	atomic_t *owned;
+	atomic_t *owned, owners = ATOMIC_INIT(RACE_ALLOCS);
+	DECLARE_COMPLETION_ONSTACK(done);
 	int i;
 
 	owned = kunit_kcalloc(test, RACE_PASIDS, sizeof(*owned), GFP_KERNEL);
@@ -895,7 +912,8 @@ static void test_race(struct kunit *test)
 		races[i].seed = i;
 		races[i].all = races;
 		races[i].owned = owned;
-		races[i].end = jiffies + RACE_TIME;
+		races[i].owners = &owners;
+		races[i].done = &done;
 		if (i < RACE_ALLOCS)
 			KUNIT_ASSERT_NOT_NULL(test, race_set(&races[i]));
 		races[i].task = kthread_create(i < RACE_ALLOCS ? race_allocs :
@@ -906,6 +924,8 @@ static void test_race(struct kunit *test)
 	}
 	for (i = 0; i < ARRAY_SIZE(races); i++)
 		wake_up_process(races[i].task);
+	for (i = 0; i < ARRAY_SIZE(races); i++)
+		wait_for_completion(&done);
 	for (i = 0; i < ARRAY_SIZE(races); i++) {
 		kthread_stop(races[i].task);
 		KUNIT_EXPECT_EQ(test, races[i].wrong, 0);

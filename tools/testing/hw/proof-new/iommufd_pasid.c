@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/pci_regs.h>
@@ -203,15 +202,15 @@ static void test_hw_info(void)
 		 IOMMU_MON_MODE_STRICT | IOMMU_MON_MODE_NESTING);
 }
 
-/* Wait until a line of the kernel's log has all of @want in it */
+/* Wait a little until a line of the kernel's log has all of @want in it */
 static bool logged(int kmsg, const char *const *want, unsigned int n)
 {
-	time_t end = time(NULL) + 2;
+	time_t end = now_s() + 5;
 	char line[1024];
 	unsigned int i;
 	ssize_t len;
 
-	while (time(NULL) <= end) {
+	while (now_s() <= end) {
 		len = read(kmsg, line, sizeof(line) - 1);
 		if (len < 0) {
 			usleep(1000);
@@ -234,18 +233,19 @@ static void refused_because(uint32_t pasid, const char *reason)
 	int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
 	char who[32], addr[32];
 	const char *const want[] = { "DMA Read", who, addr, reason };
+	time_t end = now_s() + PATIENCE_S;
 	bool found = false;
-	int i;
+	int i = 0;
 
 	check(kmsg >= 0, "/dev/kmsg: %s", strerror(errno));
 	lseek(kmsg, 0, SEEK_END);
 	snprintf(who, sizeof(who), "PASID 0x%x]", pasid);
 	snprintf(addr, sizeof(addr), "fault addr 0x%llx ", SRC);
 	/* after ten lines the kernel holds its tongue for five seconds */
-	for (i = 0; i < 3 && !found; i++) {
-		sleep(i ? 5 : 0);
+	while (!found && now_s() <= end) {
 		refused(&dev, pasid);
 		found = logged(kmsg, want, ARRAY_SIZE(want));
+		i++;
 	}
 	close(kmsg);
 	check(found, "the kernel logs no such fault of PASID %#x", pasid);
@@ -707,7 +707,7 @@ static unsigned int faults_read(struct iommu_hwpt_pgfault *f, unsigned int max)
 	struct pollfd p = { .fd = fault_fd, .events = POLLIN };
 	ssize_t n;
 
-	check_eq(poll(&p, 1, 20000), 1);
+	check_eq(poll(&p, 1, PATIENCE_S * 1000), 1);
 	n = read(fault_fd, f, max * sizeof(*f));
 	check(n > 0, "the fault queue: %s", strerror(errno));
 	return n / sizeof(*f);

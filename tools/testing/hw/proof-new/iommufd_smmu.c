@@ -586,7 +586,7 @@ static void test_bad_commands(void)
 	works(1, &a);
 }
 
-/* The next event of the guest; true if there is one within two seconds */
+/* The next event of the guest; true if there is one */
 static bool event(int fd, uint64_t evt[4])
 {
 	struct {
@@ -595,7 +595,7 @@ static bool event(int fd, uint64_t evt[4])
 	} buf;
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	if (poll(&p, 1, 2000) != 1)
+	if (poll(&p, 1, PATIENCE_S * 1000) != 1)
 		return false;
 	check_eq(read(fd, &buf, sizeof(buf)), sizeof(buf));
 	check_eq(buf.header.flags, 0);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -17,8 +16,6 @@
 
 #include "proof.h"
 
-/* How long the emulated device may take, whatever else the host does */
-#define PATIENCE_S	20
 #define PTD_BAR0_LEN	(64ul << 10)
 
 static jmp_buf out;
@@ -408,16 +405,12 @@ void ptd_submit(struct ptd *d, int q, const struct ptd_desc *desc)
 
 struct ptd_record ptd_wait(struct ptd *d, int q)
 {
-	time_t end = time(NULL) + PATIENCE_S;
 	struct ptd_record r;
 	uint32_t *w = (uint32_t *)&r;
 	unsigned int i;
 
-	while (!ptd_r32(d, PTD_QUEUE(q) + PTD_Q_CPL_COUNT)) {
-		if (time(NULL) > end)
-			fail("queue %d: no completion in %d s", q, PATIENCE_S);
-		usleep(200);
-	}
+	if (!wait_until(ptd_r32(d, PTD_QUEUE(q) + PTD_Q_CPL_COUNT)))
+		fail("queue %d: no completion in %d s", q, PATIENCE_S);
 	for (i = 0; i < sizeof(r) / 4; i++)
 		w[i] = ptd_r32(d, PTD_QUEUE(q) + PTD_Q_CPL + 4 * i);
 	ptd_w32(d, PTD_QUEUE(q) + PTD_Q_CPL_POP, 1);

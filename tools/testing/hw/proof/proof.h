@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "pasid_testdev.h"
 #include "iommu_monitor.h"
@@ -48,6 +50,27 @@ void __attribute__((format(printf, 1, 2))) note(const char *fmt, ...);
 			fail("%s:%d: %s is %#llx, not %s = %#llx",	\
 			     __FILE__, __LINE__, #a, _a, #b, _b);	\
 	} while (0)
+
+/* How long the emulated device may take, whatever else the host does */
+#define PATIENCE_S	120
+
+static inline time_t now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+/* Does @cond come true before patience is at an end? */
+#define wait_until(cond) ({						\
+	const time_t _end = now_s() + PATIENCE_S;			\
+	bool _is;							\
+									\
+	while (!(_is = (cond)) && now_s() <= _end)			\
+		usleep(200);						\
+	_is;								\
+})
 
 /* PCI functions, by sysfs */
 #define BDF_LEN		16

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -110,12 +109,9 @@ static void q_w32(int q, unsigned int reg, uint32_t val)
 
 static void wait_for(int q, unsigned int reg, uint32_t mask, uint32_t val)
 {
-	time_t end = time(NULL) + 20;
-
-	while ((q_r32(q, reg) & mask) != val)
-		if (time(NULL) > end)
-			fail("queue %d: register %#x stays %#x", q, reg,
-			     q_r32(q, reg));
+	if (!wait_until((q_r32(q, reg) & mask) == val))
+		fail("queue %d: register %#x stays %#x", q, reg,
+		     q_r32(q, reg));
 }
 
 /* Long enough for a device that wrongly goes on to be seen doing so */
@@ -353,21 +349,22 @@ static void test_record(void)
 static void test_record_order(void)
 {
 	struct ptd_desc d = desc(PTD_OP_MEMMOVE);
+	time_t end;
 	int i;
 
 	fresh();
 	d.flags = PTD_F_RECORD;
 	d.len = 4 * PAGE;
 	for (i = 1; i <= 50; i++) {
-		time_t end = time(NULL) + 20;
-
 		fill(buf + SRC, d.len, i);
 		record(0)->status = 0;
 		__sync_synchronize();
 		d.tag = i;
 		ptd_submit(&dev, 0, &d);
+		/* Without a pause, for what comes first is what counts */
+		end = now_s() + PATIENCE_S;
 		while (!record(0)->status)
-			if (time(NULL) > end)
+			if (now_s() > end)
 				fail("no record");
 		__sync_synchronize();
 		check_eq(record(0)->status, PTD_ST_OK);
@@ -383,7 +380,7 @@ static bool signalled(int fd, uint64_t want)
 	uint64_t n = 0;
 
 	while (want) {
-		if (poll(&p, 1, 20000) != 1 || read(fd, &n, 8) != 8)
+		if (poll(&p, 1, PATIENCE_S * 1000) != 1 || read(fd, &n, 8) != 8)
 			return false;
 		if (n > want)
 			return false;
@@ -785,7 +782,6 @@ static void test_two_devices(void)
  */
 static void test_unplug(void)
 {
-	time_t end = time(NULL) + 20;
 	char path[64];
 
 	if (!bdf2[0])
@@ -795,11 +791,8 @@ static void test_unplug(void)
 	mon_w32(IMON_UNPLUG, pci_sid(bdf2));
 	check_eq(mon_r32(IMON_UNPLUG), 1);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", bdf2);
-	while (!access(path, F_OK)) {
-		if (time(NULL) > end)
-			fail("the kernel still has %s", bdf2);
-		usleep(10 * 1000);
-	}
+	if (!wait_until(access(path, F_OK)))
+		fail("the kernel still has %s", bdf2);
 	/* the first one lives on */
 	test_nop();
 }

@@ -74,8 +74,15 @@ class Bare:
         self.log.close()
 
     def cmd(self, s):
-        self.p.stdin.write(s + "\n")
+        return self.cmds(s)[0]
+
+    def cmds(self, *cmds):
+        """Written at once: nothing of the machine runs in between"""
+        self.p.stdin.write("".join(s + "\n" for s in cmds))
         self.p.stdin.flush()
+        return [self.reply(s) for s in cmds]
+
+    def reply(self, s):
         while True:
             line = self.p.stdout.readline()
             if not line:

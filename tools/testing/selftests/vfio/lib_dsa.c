@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/libvfio.h"
-#include "kselftest_harness.h"
+#include "nest_test.h"
 
 #define GRP	0x400
 #define WQ	0x500

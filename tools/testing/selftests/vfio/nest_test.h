@@ -23,6 +23,10 @@
 #include "lib/libvfio.h"
 #include "kselftest_harness.h"
 
+/* Seconds for each test: what hangs is ended, what is slow has not failed */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	3600
+
 /* Success; says which step failed if not */
 #define test_ok(expr)							\
 	do {								\
@@ -91,6 +95,7 @@ static inline int test_main(int argc, char **argv)
 	char *env = getenv("VFIO_BDF"), *list, *one, *save = NULL;
 	int i;
 
+	vfio_wait_ms = WAIT_MS;
 	/* Options of the harness have an argument or end the run */
 	for (i = 1; i < argc; i++) {
 		if (argv[i][0] == '-')

@@ -632,6 +632,77 @@ TEST_F(nesting_api, read_only_map)
 			  VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE));
 }
 
+/* All from here on, to the last address that there is */
+TEST_F(nesting_api, unmap_to_the_end)
+{
+	struct nest *n = &self->n;
+	u64 gpa = GUEST_GPA + SZ_1G, done = 0;
+	void *mem;
+
+	mem = mmap(NULL, SZ_4K, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	test_ok(vfio_map(&n->c, mem, gpa, SZ_4K, VFIO_DMA_MAP_FLAG_READ |
+			 VFIO_DMA_MAP_FLAG_WRITE));
+	/* A page less, from within a page, and from behind it */
+	test_ok(vfio_unmap(&n->c, gpa + SZ_4K, -(gpa + SZ_4K), &done));
+	EXPECT_EQ(0, done);
+	test_ok(vfio_unmap(&n->c, gpa, -gpa, &done));
+	EXPECT_EQ(SZ_4K, done);
+	/* It is free again */
+	test_ok(vfio_map(&n->c, mem, gpa, SZ_4K, VFIO_DMA_MAP_FLAG_READ |
+			 VFIO_DMA_MAP_FLAG_WRITE));
+	test_ok(vfio_unmap(&n->c, gpa, SZ_4K, &done));
+	EXPECT_EQ(SZ_4K, done);
+}
+
+/* With an iommufd, the features and regions of faults are not there */
+TEST(api_iommufd)
+{
+	const u32 features[] = {
+		VFIO_DEVICE_FEATURE_DMA_FAULT,
+		VFIO_DEVICE_FEATURE_DMA_FAULT_DRAIN,
+	};
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	struct vfio_device_feature probe = { .argsz = sizeof(probe) };
+	struct vfio_device_feature_nesting feat;
+	struct vfio_device d = {};
+	union nest_hw_info hw;
+	unsigned int i;
+	char path[64];
+
+	if (!test_nr)
+		SKIP(return, "no device is bound to vfio-pci");
+	bind.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (bind.iommufd < 0)
+		SKIP(return, "no iommufd in this kernel");
+	for (i = 0, d.fd = -1; i < 64 && d.fd < 0; i++) {
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev/vfio%u",
+			 test_bdf[0], i);
+		if (access(path, F_OK))
+			continue;
+		snprintf(path, sizeof(path), "/dev/vfio/devices/vfio%u", i);
+		d.fd = open(path, O_RDWR | O_CLOEXEC);
+	}
+	if (d.fd < 0)
+		SKIP(return, "no character devices of VFIO here");
+	test_ok(vfio_ioctl(d.fd, VFIO_DEVICE_BIND_IOMMUFD, &bind));
+
+	test_ok(vfio_ioctl(d.fd, VFIO_DEVICE_GET_INFO, &info));
+	EXPECT_EQ(VFIO_PCI_NUM_REGIONS, info.num_regions);
+	for (i = 0; i < ARRAY_SIZE(features); i++) {
+		probe.flags = VFIO_DEVICE_FEATURE_SET | features[i];
+		test_err(ENOTTY, vfio_ioctl(d.fd, VFIO_DEVICE_FEATURE, &probe));
+		probe.flags |= VFIO_DEVICE_FEATURE_PROBE;
+		test_err(ENOTTY, vfio_ioctl(d.fd, VFIO_DEVICE_FEATURE, &probe));
+	}
+	test_err(ENOTTY, fault_set(&d, VFIO_DMA_FAULT_UNRECOVERABLE, 16, -1));
+	/* What there is to know of the device is told */
+	test_ok(nest_device_info(&d, &feat, &hw));
+	close(d.fd);
+	close(bind.iommufd);
+}
+
 TEST_F(nesting_api, device_feature)
 {
 	struct vfio_device_feature_nesting f;

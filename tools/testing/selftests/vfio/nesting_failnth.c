@@ -173,7 +173,7 @@ FIXTURE_TEARDOWN(failnth_bind)
 {
 }
 
-TEST_F_TIMEOUT(failnth_bind, bind, 240)
+TEST_F(failnth_bind, bind)
 {
 	struct nest *n = &self->f.n;
 	struct space *a = &self->f.a, *b = &self->f.b;
@@ -217,7 +217,7 @@ TEST_F_TIMEOUT(failnth_bind, bind, 240)
 }
 
 /* What takes a binding away may not need memory that is not there */
-TEST_F_TIMEOUT(failnth_bind, unbind, 240)
+TEST_F(failnth_bind, unbind)
 {
 	struct nest *n = &self->f.n;
 	struct space *a = &self->f.a;
@@ -251,7 +251,7 @@ TEST_F_TIMEOUT(failnth_bind, unbind, 240)
 }
 
 /* Both groups or none */
-TEST_F_TIMEOUT(failnth_bind, bind_groups, 240)
+TEST_F(failnth_bind, bind_groups)
 {
 	struct nest *n = &self->f.n;
 	struct space *a = &self->f.a, *b = &self->f.b;
@@ -294,7 +294,7 @@ TEST_F_TIMEOUT(failnth_bind, bind_groups, 240)
  * without PASID: where memory stays away the IOMMU core warns of them by itself
  * (__iommu_group_set_domain_internal()).
  */
-TEST_F_TIMEOUT(nesting_failnth, bind_groups_poor, 240)
+TEST_F(nesting_failnth, bind_groups_poor)
 {
 	struct nest *n = &self->n;
 	struct space *a = &self->a, *b = &self->b;
@@ -360,7 +360,7 @@ FIXTURE_TEARDOWN(failnth_inval)
 {
 }
 
-TEST_F_TIMEOUT(failnth_inval, invalidate, 240)
+TEST_F(failnth_inval, invalidate)
 {
 	struct nest *n = &self->f.n;
 	struct space *a = &self->f.a;
@@ -400,7 +400,7 @@ TEST_F_TIMEOUT(failnth_inval, invalidate, 240)
 	TH_LOG("%d points of failure", nth - 2);
 }
 
-TEST_F_TIMEOUT(nesting_failnth, pasid_alloc, 120)
+TEST_F(nesting_failnth, pasid_alloc)
 {
 	struct nest *n = &self->n;
 	int nth, ret, failures = 0;
@@ -432,7 +432,7 @@ TEST_F_TIMEOUT(nesting_failnth, pasid_alloc, 120)
 }
 
 /* The first group of a container, and another one in it */
-TEST_F_TIMEOUT(nesting_failnth, attach, 240)
+TEST_F(nesting_failnth, attach)
 {
 	int nth, ret, fd, failures = 0;
 	struct nest *n = &self->n;
@@ -527,7 +527,7 @@ static void ask(struct __test_metadata *_metadata,
 		dma_ended(_metadata, &n->ptd, 0, PTD_ST_READ_FAULT);
 		return;
 	}
-	ASSERT_EQ(1, fault_next(&self->r, f, 5000));
+	ASSERT_EQ(1, fault_next(&self->r, f, WAIT_MS));
 	ASSERT_EQ(VFIO_DMA_FAULT_TYPE_PAGE_REQUEST, f->type);
 	EXPECT_EQ(NO_PAGE, f->addr);
 }
@@ -545,7 +545,7 @@ static void check_requests(struct __test_metadata *_metadata,
 	dma_ended(_metadata, &self->n.ptd, 0, PTD_ST_READ_FAULT);
 }
 
-TEST_F_TIMEOUT(failnth_fault, enable, 240)
+TEST_F(failnth_fault, enable)
 {
 	struct nest *n = &self->n;
 	int nth, ret, failures = 0;
@@ -574,7 +574,7 @@ TEST_F_TIMEOUT(failnth_fault, enable, 240)
 }
 
 /* The first bind switches page requests on, or nothing happened */
-TEST_F_TIMEOUT(failnth_fault, bind, 240)
+TEST_F(failnth_fault, bind)
 {
 	struct nest *n = &self->n;
 	struct fault_ring *r = &self->r;
@@ -602,7 +602,7 @@ TEST_F_TIMEOUT(failnth_fault, bind, 240)
 }
 
 /* Another depth, more kinds */
-TEST_F_TIMEOUT(failnth_fault, change, 240)
+TEST_F(failnth_fault, change)
 {
 	const u32 few = VFIO_DMA_FAULT_UNRECOVERABLE;
 	struct nest *n = &self->n;
@@ -629,7 +629,7 @@ TEST_F_TIMEOUT(failnth_fault, change, 240)
 }
 
 /* An answer is taken once, or was not */
-TEST_F_TIMEOUT(failnth_fault, answer, 240)
+TEST_F(failnth_fault, answer)
 {
 	struct nest *n = &self->n;
 	struct vfio_dma_fault f;

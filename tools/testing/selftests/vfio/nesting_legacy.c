@@ -216,6 +216,51 @@ TEST_F(nesting_legacy, invalidations)
 	EXPECT_LE(1, imon_total(&mon, IOMMU_MON_EV_VTD(IOMMU_MON_VTD_WAIT)));
 }
 
+/*
+ * Faults that are too many are disabled, on a host of any mode, and the queue
+ * of invalidations goes on
+ */
+TEST_F(nesting_legacy, flood)
+{
+	u64 src = guest_alloc(&self->g, SZ_4K, SZ_4K), gone = GUEST_GPA + SZ_1G;
+	int log, queue, i;
+	struct ptd ptd;
+
+	if (!self->ptd)
+		SKIP(return, "%s is no pasid-testdev", self->d.bdf);
+	/* What is looked for is printed a few times in some seconds */
+	if (variant->type != VFIO_TYPE1v2_IOMMU)
+		SKIP(return, "type1v2 does it");
+	log = log_open(_metadata);
+	queue = log_open(_metadata);
+	if (!set_limit(1))
+		SKIP(return, NOT_MUTED);
+	test_ok(ptd_init(&ptd, &self->d));
+	/* To ask first, with ATS, is no fault */
+	for (i = 0; i < 64; i++) {
+		struct ptd_desc d = {
+			.op = PTD_OP_FILL,
+			.flags = PTD_F_NO_ATS,
+			.pasid = ptd_pasid(PTD_NO_PASID),
+			.dst = gone,
+			.len = 64,
+		};
+
+		EXPECT_NE(PTD_ST_OK, ptd_run(&ptd, 0, &d, NULL));
+	}
+	/* A thread reads them, and says so */
+	EXPECT_TRUE(wait_until(log_lines(log, "too many faults")));
+	test_ok(!set_limit(FAULT_NO_LIMIT));
+
+	/* What is unmapped is gone, which takes an invalidation */
+	EXPECT_EQ(PTD_ST_OK, ptd_crc(&ptd, PTD_NO_PASID, src, 64, 0, NULL));
+	test_ok(vfio_unmap(&self->c, GUEST_GPA, TEST_MEM, NULL));
+	EXPECT_NE(PTD_ST_OK, ptd_crc(&ptd, PTD_NO_PASID, src, 64, 0, NULL));
+	EXPECT_EQ(0, log_lines(queue, "Invalidation Queue Error"));
+	close(queue);
+	close(log);
+}
+
 /* Reset and use again, in the same container */
 TEST_F(nesting_legacy, reset)
 {

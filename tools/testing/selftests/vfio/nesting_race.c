@@ -37,10 +37,10 @@ struct worker {
 	bool group;		/* it may meet the second group or not */
 	struct race *race;
 	pthread_t thread;
-	int calls;
-	int there;
-	int gone;
-	int ret;
+	volatile int calls;
+	volatile int there;
+	volatile int gone;
+	volatile int ret;
 };
 
 /* The second group is there, or its descriptor is of no group, or of none */
@@ -181,12 +181,10 @@ FIXTURE_TEARDOWN(nesting_race)
 /* Another thread's ioctl may hold the file that was closed a moment longer */
 static int attach(struct nest *n)
 {
-	int fd, i = 0;
+	int fd;
 
-	do {
-		fd = vfio_container_attach(&n->c, VFIO_TYPE1_NESTING_IOMMU,
-					   test_bdf[1]);
-	} while (fd == -EBUSY && !usleep(1000) && ++i < 1000);
+	wait_until((fd = vfio_container_attach(&n->c, VFIO_TYPE1_NESTING_IOMMU,
+					       test_bdf[1])) != -EBUSY);
 	return fd;
 }
 
@@ -205,8 +203,24 @@ static void use_device(struct __test_metadata *_metadata, struct nest *n,
 	vfio_device_close(&d);
 }
 
-TEST_F_TIMEOUT(nesting_race, second_group, 120)
+/* Whoever goes on has done as much as there should be in the end */
+static bool all_busy(const struct worker *w)
 {
+	const struct worker *end = w + NR_WORKERS;
+
+	for (; w < end; w++) {
+		if (w->ret)
+			continue;
+		if (w->calls <= ROUNDS / 2 ||
+		    (w->group && (!w->there || !w->gone)))
+			return false;
+	}
+	return true;
+}
+
+TEST_F(nesting_race, second_group)
+{
+	u64 end = vfio_now_ms() + WAIT_MS;
 	struct nest *n = &self->n;
 	struct race *race = &self->race;
 	struct worker *w;
@@ -225,7 +239,8 @@ TEST_F_TIMEOUT(nesting_race, second_group, 120)
 		ASSERT_EQ(0, pthread_create(&w->thread, NULL, work, w));
 	}
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < ROUNDS || (!all_busy(self->w) && vfio_now_ms() < end);
+	     i++) {
 		fd = attach(n);
 		ASSERT_LE(0, fd) {
 			TH_LOG("round %d: %s", i, vfio_why());

@@ -101,7 +101,7 @@ static void expect_stall(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(stall) *self, struct vfio_dma_fault *f,
 			 unsigned int q, u32 pasid, u64 addr, u32 perm)
 {
-	ASSERT_EQ(1, fault_next(&self->r, f, 5000));
+	ASSERT_EQ(1, fault_next(&self->r, f, WAIT_MS));
 	ASSERT_EQ(VFIO_DMA_FAULT_TYPE_PAGE_REQUEST, f->type);
 	EXPECT_EQ(VFIO_DMA_FAULT_F_ADDR | VFIO_DMA_FAULT_F_LAST |
 		  (pasid ? VFIO_DMA_FAULT_F_PASID : 0), f->flags);
@@ -140,7 +140,7 @@ static void expect_event(struct __test_metadata *_metadata,
 	while (i < ARRAY_SIZE(meanings) - 1 && meanings[i].id != id)
 		i++;
 	at = meanings[i].stage;
-	ASSERT_EQ(1, fault_next(r, &f, 5000)) {
+	ASSERT_EQ(1, fault_next(r, &f, WAIT_MS)) {
 		TH_LOG("no event, 0x%x expected", id);
 	}
 	EXPECT_EQ(VFIO_DMA_FAULT_TYPE_UNRECOVERABLE, f.type);
@@ -388,7 +388,7 @@ TEST_F(stall, reset)
 	park(_metadata, self, &f);
 	test_ok(vfio_device_reset(&n->d));
 	EXPECT_EQ(resumed + 1, executed(n, RESUME));
-	ASSERT_EQ(1, fault_next(&self->r, &g, 5000));
+	ASSERT_EQ(1, fault_next(&self->r, &g, WAIT_MS));
 	EXPECT_EQ(VFIO_DMA_FAULT_TYPE_RESET, g.type);
 	too_late(_metadata, self, &f);
 
@@ -401,7 +401,7 @@ TEST_F(stall, reset)
 }
 
 /* The tags that stalled accesses have are all free again: 32 of them */
-TEST_F_TIMEOUT(stall, closed, 120)
+TEST_F(stall, closed)
 {
 	struct nest *n = &self->n;
 	u64 resumed = executed(n, RESUME);
@@ -446,7 +446,7 @@ static void answer_forever(struct __test_metadata *_metadata,
 }
 
 /* A VMM that is killed while its device asks */
-TEST_F_TIMEOUT(stall, killed, 120)
+TEST_F(stall, killed)
 {
 	struct nest *n = &self->n;
 	int started[2], i, j;
@@ -471,12 +471,8 @@ TEST_F_TIMEOUT(stall, killed, 120)
 		close(started[0]);
 	}
 	/* Also when the last files are gone a little later */
-	for (i = 0; i < 5000; i++) {
-		if (executed(n, RESUME) - resumed ==
-		    imon_total(&n->mon, IOMMU_MON_EV_F_RAISED) - raised)
-			break;
-		usleep(1000);
-	}
+	wait_until(executed(n, RESUME) - resumed ==
+		   imon_total(&n->mon, IOMMU_MON_EV_F_RAISED) - raised);
 	EXPECT_LT(resumed, executed(n, RESUME));
 	EXPECT_EQ(imon_total(&n->mon, IOMMU_MON_EV_F_RAISED) - raised,
 		  executed(n, RESUME) - resumed);
@@ -576,7 +572,7 @@ TEST_F(event, stage2)
 	struct nest *n = &self->all.n;
 	struct space *s = &self->all.s[1];
 	u64 recorded = imon_total(&n->mon, IOMMU_MON_EV_F_RECORDED), *l1;
-	int kmsg = log_open(_metadata), i;
+	int kmsg = log_open(_metadata);
 
 	/* A page, a table, a root, and the table of descriptors */
 	set(_metadata, n, leaf(n, s, VA(0)),
@@ -600,9 +596,7 @@ TEST_F(event, stage2)
 	test_ok(fault_drain(&n->d));
 	EXPECT_EQ(0, fault_pending(&self->all.r));
 	EXPECT_EQ(0, self->all.r.header->lost);
-	for (i = 0; i < 1000 && !log_lines(kmsg, "event 0x10 received"); i++)
-		usleep(1000);
-	EXPECT_GT(1000, i);
+	EXPECT_TRUE(wait_until(log_lines(kmsg, "event 0x10 received")));
 	close(kmsg);
 }
 
@@ -634,7 +628,7 @@ static void flood(struct __test_metadata *_metadata, struct nest *n, u64 pace,
  * what was recorded is in the ring or lost there; next to nothing is printed.
  * EVENTS_MERGE in the environment: this SMMU merges where it may.
  */
-TEST_F_TIMEOUT(event, flood, 120)
+TEST_F(event, flood)
 {
 	const u64 many = 5000, few = 500;
 	struct nest *n = &self->all.n;

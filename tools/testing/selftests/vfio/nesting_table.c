@@ -76,7 +76,7 @@ struct loop {
 	struct nest *n;
 	volatile bool stop;
 	volatile u64 rounds;
-	int ret;
+	volatile int ret;
 };
 
 static void all_copy(struct __test_metadata *_metadata,
@@ -520,14 +520,14 @@ static void *bind_all_the_time(void *arg)
  * What the host takes away is gone in the device, also if its TLB was turned
  * on at that moment
  */
-TEST_F_TIMEOUT(table, ats_unmap, 60)
+TEST_F(table, ats_unmap)
 {
 	struct nest *n = &self->n;
 	struct vfio_nesting_smmuv3_ste with = self->ste;
 	struct ats_loop ats = {
 		.l.n = n, .ste = { &self->ste, &with },
 	};
-	u64 gpa = n->g.gpa + n->g.size, asked;
+	u64 gpa = n->g.gpa + n->g.size, asked, end = vfio_now_ms() + WAIT_MS;
 	u32 ssid = self->ssid[1];
 	bool used = false;
 	pthread_t thread;
@@ -542,7 +542,9 @@ TEST_F_TIMEOUT(table, ats_unmap, 60)
 	bind_it(_metadata, self);
 	asked = ptd_read64(&n->ptd, PTD_CNT_ATS_REQ);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, bind_all_the_time, &ats));
-	for (i = 0; i < 100 || (!used && i < 2000); i++) {
+	/* Until both have done something */
+	for (i = 0; i < 100 || ((!used || ats.l.rounds <= 10) && !ats.l.ret &&
+				vfio_now_ms() < end); i++) {
 		EXPECT_EQ(PTD_ST_OK, lend_page(_metadata, n, ssid, page, gpa,
 					       TEST_LENT, i));
 		used = asked != ptd_read64(&n->ptd, PTD_CNT_ATS_REQ);
@@ -571,13 +573,13 @@ static void *invalidate_all_the_time(void *arg)
 }
 
 /* A device in reset has no TLB, and is not asked to drop what is in it */
-TEST_F_TIMEOUT(table, reset, 60)
+TEST_F(table, reset)
 {
 	struct nest *n = &self->n;
 	struct loop loop = { .n = n };
 	pthread_t thread;
-	u64 rounds = 0, off;
-	int i;
+	u64 rounds, off, end = vfio_now_ms() + WAIT_MS;
+	int i = 0;
 
 	self->ste.ste[1] |= htole64(1 << 28);
 	bind_it(_metadata, self);
@@ -585,12 +587,13 @@ TEST_F_TIMEOUT(table, reset, 60)
 	off = imon_count(&n->mon, IOMMU_MON_EV_ATS_OFF, n->sid, IMON_SEL_ANY);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, invalidate_all_the_time,
 				    &loop));
-	for (i = 0; i < 5; i++) {
-		test_ok(vfio_device_reset(&n->d));
-		/* It goes on meanwhile */
-		EXPECT_LT(rounds, loop.rounds);
+	/* It goes on meanwhile, but for resets that are too short for that */
+	while (i < 5 && !loop.ret && vfio_now_ms() < end) {
 		rounds = loop.rounds;
+		test_ok(vfio_device_reset(&n->d));
+		i += rounds < loop.rounds;
 	}
+	EXPECT_EQ(5, i);
 	loop.stop = true;
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	test_ok(loop.ret);
@@ -608,7 +611,7 @@ TEST_F_TIMEOUT(table, reset, 60)
 	dma_refused(_metadata, &n->ptd, self->ssid[1]);
 }
 
-/* A device that does not answer: its owner is told */
+/* A command without answer, which may be another's: it is tried again */
 TEST_F(table, no_answer)
 {
 	struct nest *n = &self->n;
@@ -629,10 +632,9 @@ TEST_F(table, no_answer)
 			     n->sid | IMON_INV_TIMEOUT_ARMED);
 		/* Not by what does not ask it */
 		test_ok(command(n, TLBI_NH_ALL, 0));
-		test_err(EIO, command(n, ATC_INV, ATC_ALL));
+		test_ok(command(n, ATC_INV, ATC_ALL));
 		EXPECT_EQ(before + i + 1,
 			  imon_total(&n->mon, IOMMU_MON_EV_ITE));
-		test_ok(command(n, ATC_INV, ATC_ALL));
 	}
 	all_copy(_metadata, self);
 }

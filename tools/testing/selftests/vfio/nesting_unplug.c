@@ -9,9 +9,6 @@
 
 #define PASID	1
 
-/* The emulated machine's slots take a second or so to notice */
-#define GONE_MS	20000
-
 static bool is_there(const char *bdf)
 {
 	return vfio_sysfs_id(bdf, "vendor") >= 0;
@@ -19,11 +16,8 @@ static bool is_there(const char *bdf)
 
 static bool becomes_gone(const char *bdf)
 {
-	int ms;
-
-	for (ms = 0; is_there(bdf) && ms < GONE_MS; ms += 100)
-		usleep(100000);
-	return !is_there(bdf);
+	/* The emulated machine's slots take a second or so to notice */
+	return wait_until(!is_there(bdf));
 }
 
 FIXTURE(unplug)
@@ -51,7 +45,7 @@ FIXTURE_TEARDOWN(unplug)
 {
 }
 
-TEST_F_TIMEOUT(unplug, bound, 120)
+TEST_F(unplug, bound)
 {
 	const char *bdf = test_bdf[test_nr - 1];
 	struct nest *n = &self->n;
@@ -68,7 +62,7 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 	struct vfio_dma_fault f;
 	unsigned int q, asked = 0;
 	u64 answers = imon_answers(&n->mon);
-	int i, ret = 0;
+	int i, ret;
 
 	test_ok(nest_device_info(&self->d2, &feat, NULL));
 	demand.demand = feat.max_requests;
@@ -90,7 +84,7 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 		for (q = 1; q < self->ptd2.nr_queues; q++) {
 			dma_demand(n, &self->ptd2, q, PASID,
 				   TEST_DST + TEST_LEN);
-			ASSERT_EQ(1, fault_next(&ring, &f, 5000));
+			ASSERT_EQ(1, fault_next(&ring, &f, WAIT_MS));
 			ASSERT_EQ(VFIO_DMA_FAULT_TYPE_PAGE_REQUEST, f.type);
 			asked++;
 		}
@@ -114,13 +108,9 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 	 * Nobody waits for a device that will not answer; before the kernel
 	 * knows why, it may say so.
 	 */
-	for (i = 0; i < 100; i++) {
-		ret = nest_inval_range(&n->c, NEST_ALL_GROUPS, PASID,
-				       &self->s.t, TEST_SRC, 4);
-		if (ret != -EIO)
-			break;
-		usleep(50000);
-	}
+	wait_until((ret = nest_inval_range(&n->c, NEST_ALL_GROUPS, PASID,
+					   &self->s.t, TEST_SRC, 4)) != -EIO ||
+		   usleep(50000));
 	test_ok(ret);
 	test_ok(vfio_unmap(&n->c, GUEST_GPA, TEST_MEM, NULL));
 	test_ok(vfio_map(&n->c, n->g.va, GUEST_GPA, TEST_MEM,
@@ -131,7 +121,7 @@ TEST_F_TIMEOUT(unplug, bound, 120)
 	dma_copies(_metadata, n, &n->ptd, PASID + 1, &self->s);
 
 	/* The kernel asks for it, and goes on when it is closed */
-	EXPECT_EQ(1, poll(&gone, 1, GONE_MS));
+	EXPECT_EQ(1, poll(&gone, 1, WAIT_MS));
 	EXPECT_TRUE(is_there(bdf));
 	vfio_device_close(&self->d2);
 	fault_close(&ring);
@@ -171,11 +161,11 @@ FIXTURE_TEARDOWN(unplug_atc)
 {
 }
 
-TEST_F_TIMEOUT(unplug_atc, silent, 120)
+TEST_F(unplug_atc, silent)
 {
 	struct nest *n = &self->n;
-	int i, ret = -EIO;
 	u64 before;
+	int i, ret;
 
 	test_ok(cd_table_init(&self->ct, &n->g, CD_LINEAR, 4));
 	space_init(_metadata, n, &self->s, 0xa1);
@@ -190,10 +180,8 @@ TEST_F_TIMEOUT(unplug_atc, silent, 120)
 	if (imon_read32(&n->mon, IMON_UNPLUG) != 1)
 		SKIP(return, "%s is in no hotplug slot", n->d.bdf);
 	/* Until the kernel knows */
-	for (i = 0; ret == -EIO && i < 100; i++) {
-		ret = command(n, ATC_INV, ATC_ALL);
-		usleep(50000);
-	}
+	wait_until((ret = command(n, ATC_INV, ATC_ALL)) != -EIO ||
+		   usleep(50000));
 	test_ok(ret);
 	before = imon_total(&n->mon, IOMMU_MON_EV_ITE);
 	for (i = 0; i < 20; i++)

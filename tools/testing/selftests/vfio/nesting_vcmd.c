@@ -170,18 +170,37 @@ static void *answer(void *arg)
 	return NULL;
 }
 
-/* Slow, but in time */
-TEST_F(nesting_vcmd, slow)
+static int alloc_slowly(struct __test_metadata *_metadata,
+			FIXTURE_DATA(nesting_vcmd) *self)
 {
+	const struct vfio_container *c = &self->n.c;
 	pthread_t thread;
-	int pasid;
+	int pasid, next;
 
 	imon_write32(&self->mon, IMON_VCMD, IMON_VCMD_BUSY);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, answer, &self->mon));
-	pasid = nest_pasid_alloc(&self->n.c, 1, MAX_PASID);
-	EXPECT_LT(0, pasid);
-	EXPECT_EQ(1, gave(&self->mon, pasid));
+	pasid = nest_pasid_alloc(c, 1, MAX_PASID);
 	pthread_join(thread, NULL);
+	if (pasid == -ETIMEDOUT) {
+		/* What came late goes back with the next one. */
+		next = nest_pasid_alloc(c, 1, MAX_PASID);
+		ASSERT_LT(0, next);
+		test_ok(nest_pasid_free(c, next, next));
+	}
+	return pasid;
+}
+
+/*
+ * Slow, but in time: who answers needs a processor in less than the kernel's
+ * two seconds, and has more than one try
+ */
+TEST_F(nesting_vcmd, slow)
+{
+	int pasid;
+
+	wait_until((pasid = alloc_slowly(_metadata, self)) != -ETIMEDOUT);
+	ASSERT_LT(0, pasid);
+	EXPECT_EQ(1, gave(&self->mon, pasid));
 }
 
 /* Where no device has a use for a PASID there is none, and nobody is asked. */

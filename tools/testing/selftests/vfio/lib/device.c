@@ -173,16 +173,17 @@ bool vfio_idle_d3(void)
 
 int vfio_wait_asleep(const char *bdf)
 {
+	u64 end = vfio_now_ms() + vfio_wait_ms;
 	char status[32], state[32];
-	int ret, i;
+	int ret;
 
 	/* Without CONFIG_PM there is no such file */
-	for (i = 0; i < 3000; i++) {
+	for (;;) {
 		if (vfio_sysfs_read(bdf, "power/runtime_status", status,
 				    sizeof(status)) ||
 		    vfio_sysfs_read(bdf, "power_state", state, sizeof(state)))
 			return -ENOENT;
-		if (!strcmp(status, "suspended"))
+		if (!strcmp(status, "suspended") || vfio_now_ms() > end)
 			break;
 		usleep(10000);
 	}

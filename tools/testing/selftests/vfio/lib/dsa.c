@@ -12,13 +12,10 @@
  * and <linux/idxd.h>.
  */
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libvfio.h"
 #include "mmio.h"
-
-#define TIMEOUT_MS	5000
 
 /* Registers, in BAR 0 */
 #define DSA_VERSION		0x00
@@ -84,14 +81,6 @@ enum {
 #define DSA_PAGE_FAULT_LAST	0x04
 #define DSA_TRANSLATION_FAIL	0x22
 
-static u64 now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ull + ts.tv_nsec / 1000000;
-}
-
 static u64 read64(const struct dsa *d, unsigned int reg)
 {
 	return d->io->read(d->priv, reg) |
@@ -107,13 +96,13 @@ static void write64(struct dsa *d, unsigned int reg, u64 val)
 /* One at a time; @operand is the command's */
 static int command(struct dsa *d, unsigned int code, u32 operand)
 {
-	u64 end = now_ms() + TIMEOUT_MS;
+	u64 end = vfio_now_ms() + vfio_wait_ms;
 	u32 status;
 
 	d->io->write(d->priv, DSA_CMD, DSA_CMD_CODE(code) | operand);
 	while ((status = d->io->read(d->priv, DSA_CMDSTS)) &
 	       DSA_CMDSTS_ACTIVE) {
-		if (now_ms() > end)
+		if (vfio_now_ms() > end)
 			return vfio_fail(-ETIMEDOUT, "DSA command %u", code);
 	}
 	if (status & DSA_CMDSTS_ERR)

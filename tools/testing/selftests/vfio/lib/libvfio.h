@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <linux/iommufd.h>
 #include <linux/vfio.h>
@@ -52,6 +53,26 @@ int vfio_fail(int err, const char *fmt, ...)
 	VFIO_PRINTF(2, 3);
 /* As ioctl(), but -errno */
 int vfio_ioctl(int fd, unsigned long cmd, void *arg);
+
+/*
+ * What has to come is waited for, not counted on within some time: a machine
+ * may be slow.  After WAIT_MS it is missing.  Who uses a tool should hear of a
+ * device that is dead before that: vfio_wait_ms is what this library waits,
+ * less at first, and tests set it to WAIT_MS.
+ */
+#define WAIT_MS		120000
+extern unsigned int vfio_wait_ms;
+u64 vfio_now_ms(void);
+
+/* Does @cond come true in time?  It is looked at once at the least */
+#define wait_until(cond) ({						\
+	const u64 _end = vfio_now_ms() + vfio_wait_ms;			\
+	bool _is;							\
+									\
+	while (!(_is = (cond)) && vfio_now_ms() < _end)			\
+		usleep(1000);						\
+	_is;								\
+})
 
 /* sysfs.c: what needs no container */
 int vfio_parse_bdf(const char *arg, char *bdf);
@@ -434,7 +455,7 @@ void ptd_write32(const struct ptd *p, unsigned int reg, u32 val);
 u64 ptd_read64(const struct ptd *p, unsigned int reg);
 /* Fills the tag in; does not wait */
 void ptd_submit(struct ptd *p, unsigned int q, struct ptd_desc *d);
-/* -ETIMEDOUT after 5 s */
+/* -ETIMEDOUT after vfio_wait_ms */
 int ptd_wait(struct ptd *p, unsigned int q, struct ptd_record *r);
 /* Both; returns PTD_ST_* or -errno */
 int ptd_run(struct ptd *p, unsigned int q, struct ptd_desc *d,

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Driver of pasid-testdev */
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libvfio.h"
 #include "mmio.h"
-
-#define TIMEOUT_MS	5000
 
 u32 ptd_read32(const struct ptd *p, unsigned int reg)
 {
@@ -76,21 +73,13 @@ void ptd_submit(struct ptd *p, unsigned int q, struct ptd_desc *d)
 	ptd_write32(p, PTD_QUEUE(q) + PTD_Q_DOORBELL, 1);
 }
 
-static u64 now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ull + ts.tv_nsec / 1000000;
-}
-
 /* Until (register & mask) is not 0 */
 static int poll_reg(struct ptd *p, unsigned int reg, u32 mask)
 {
-	u64 end = now_ms() + TIMEOUT_MS;
+	u64 end = vfio_now_ms() + vfio_wait_ms;
 
 	while (!(ptd_read32(p, reg) & mask)) {
-		if (now_ms() > end)
+		if (vfio_now_ms() > end)
 			return vfio_fail(-ETIMEDOUT,
 					 "%s: register 0x%x stays 0",
 					 p->dev->bdf, reg);

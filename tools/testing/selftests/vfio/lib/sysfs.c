@@ -12,22 +12,36 @@
 #define PCI_DEVICES	"/sys/bus/pci/devices"
 #define VFIO_PCI	"/sys/bus/pci/drivers/vfio-pci"
 
+/* Hexadecimal digits and nothing else, which sscanf() does not ask for */
+static const char *hex_digits(const char *s, unsigned int max, unsigned int *v)
+{
+	char *end;
+
+	if (!s || !isxdigit((unsigned char)*s))
+		return NULL;
+	*v = strtoul(s, &end, 16);
+	return strspn(s, "0123456789abcdefABCDEF") == (size_t)(end - s) &&
+	       *v <= max ? end : NULL;
+}
+
+static const char *one_char(const char *s, char c)
+{
+	return s && *s == c ? s + 1 : NULL;
+}
+
 /* [domain:]bus:device.function, to the form that sysfs uses */
 int vfio_parse_bdf(const char *arg, char *bdf)
 {
 	unsigned int dom = 0, bus, dev, fn;
-	int n = 0;
+	const char *s = arg;
 
-	if (sscanf(arg, "%x:%x:%x.%x%n", &dom, &bus, &dev, &fn, &n) != 4 ||
-	    arg[n]) {
-		dom = 0;
-		n = 0;
-		if (sscanf(arg, "%x:%x.%x%n", &bus, &dev, &fn, &n) != 3 ||
-		    arg[n])
-			return vfio_fail(-EINVAL, "\"%s\" is no PCI address",
-					 arg);
-	}
-	if (dom > 0xffff || bus > 0xff || dev > 0x1f || fn > 7)
+	/* The domain is the first of three numbers with colons */
+	if (strchr(arg, ':') != strrchr(arg, ':'))
+		s = one_char(hex_digits(s, 0xffff, &dom), ':');
+	s = one_char(hex_digits(s, 0xff, &bus), ':');
+	s = one_char(hex_digits(s, 0x1f, &dev), '.');
+	s = hex_digits(s, 7, &fn);
+	if (!s || *s)
 		return vfio_fail(-EINVAL, "\"%s\" is no PCI address", arg);
 	snprintf(bdf, VFIO_BDF_LEN, "%04x:%02x:%02x.%x", dom, bus, dev, fn);
 	return 0;
