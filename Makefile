@@ -107,7 +107,7 @@ shell:
 
 test test-long:
 	@$(S)/outlook test $(TEST_ARCH)
-	@$(S)/host-packages build $(TEST_ARCH) $(if $(BARE),bare)
+	@$(S)/host-packages build $(TEST_ARCH) bare
 	@ARCH= $(S)/test $(if $(findstring long,$@),--long) \
 		--arch '$(TEST_ARCH)' '$(TESTS)'
 
